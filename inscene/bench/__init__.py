@@ -1,0 +1,1 @@
+"""Runs restoration methods over pairs, scores them, and tells how they compare."""

@@ -1,0 +1,243 @@
+"""Means of results, side by side: a board for each suite, a row for each method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from inscene.dataset.ledger import Ledger
+from inscene.dataset.store import Store, open_store
+from inscene.errors import UsageError
+from inscene.quality.registry import METRICS, Metric
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Format = Literal["table", "markdown", "csv"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    mean: float
+    scored: int
+    """Samples with a value."""
+
+
+@dataclass(frozen=True)
+class Line:
+    method: str
+    samples: int
+    """Inputs of the run, those that failed included."""
+    cells: dict[str, Cell]
+    """By metric; a metric without any value has none."""
+    restore_s: float | None
+    """Median wall seconds of the method, a sample."""
+
+    def complete(self, metric: str) -> bool:
+        """Every sample has a value: only then may the mean be ranked."""
+        return metric in self.cells and self.cells[metric].scored == self.samples
+
+
+@dataclass(frozen=True)
+class Board:
+    suite: str
+    metrics: tuple[Metric, ...]
+    lines: tuple[Line, ...]
+
+    def best(self, metric: Metric) -> set[str]:
+        """The methods with the best complete mean, equal at the displayed precision."""
+        means = {
+            line.method: round(line.cells[metric.key].mean, metric.decimals)
+            for line in self.lines
+            if line.complete(metric.key)
+        }
+        if not means:
+            return set()
+        top = max(means.values()) if metric.higher_is_better else min(means.values())
+        return {method for method, mean in means.items() if mean == top}
+
+
+def load_boards(locations: Sequence[str]) -> list[Board]:
+    """The boards of some results folders: each either one that ``bench`` wrote with ``--out``, or a
+    single method's folder inside it. Raises :class:`UsageError` where there are none, or where a
+    method occurs twice on a suite."""
+    import pandas as pd
+
+    frames: list[pd.DataFrame] = []
+    samples: dict[tuple[str, str], int] = {}
+    for location in locations:
+        for store in _results_stores(location):
+            frame, inputs = _load(store)
+            key = (str(frame["suite"].iloc[0]), str(frame["method"].iloc[0]))
+            if key in samples:
+                raise UsageError(
+                    f"two results of {key[1]!r} on {key[0]!r}", where=store.root,
+                    next_step="Give each method once.",
+                )
+            samples[key] = inputs
+            frames.append(frame)
+    everything = pd.concat(frames)
+    return [
+        _board(str(suite), frame, samples) for suite, frame in everything.groupby("suite", sort=True)
+    ]
+
+
+def _results_stores(location: str) -> list[Store]:
+    store = open_store(location)
+    if Ledger(store).exists():
+        return [store]
+    names = [name.rpartition("/run/")[0] for name in store.list("*/run/recipe.json")]
+    if not names:
+        raise UsageError(
+            "holds no results", where=location, next_step="Name the folder of inscene bench --out."
+        )
+    return [open_store(store.describe(name)) for name in names]
+
+
+def _load(store: Store) -> tuple[pd.DataFrame, int]:
+    ledger = Ledger(store)
+    if ledger.fingerprint()["makes"] != "results":
+        raise UsageError(
+            "is not a folder of results", where=store.root, next_step="Run inscene bench on it."
+        )
+    records = [record for _, record in ledger.records() if record is not None]
+    if len(records) < len(ledger.shards()):
+        raise UsageError(
+            "is unfinished", where=store.root, next_step="Run the same inscene bench again."
+        )
+    columns = ["suite", "method", "metric", "value", "status", "restore_s"]
+    tables = []
+    for name in store.list("data/*.parquet"):
+        with store.open(name) as file:
+            tables.append(pq.read_table(file, columns=columns))
+    frame = pa.concat_tables(tables).to_pandas()
+    if frame.empty:
+        raise UsageError(
+            "has no row: every sample failed", where=store.root, next_step="See inscene funnel."
+        )
+    return frame, sum(record.inputs for record in records)
+
+
+def _board(suite: str, frame: pd.DataFrame, samples: dict[tuple[str, str], int]) -> Board:
+    present = set(frame["metric"])
+    metrics = tuple(metric for key, metric in METRICS.items() if key in present)
+    lines = []
+    for method, rows in frame.groupby("method"):
+        values = rows.groupby("metric")["value"].agg(["mean", "count"])
+        cells = {
+            str(metric): Cell(float(row["mean"]), int(row["count"]))
+            for metric, row in values.iterrows()
+            if row["count"]
+        }
+        seconds = rows["restore_s"].median()
+        lines.append(Line(str(method), samples[suite, str(method)], cells, float(seconds)))
+    first = metrics[0]
+    worst = float("-inf") if first.higher_is_better else float("inf")
+
+    def place(line: Line) -> tuple[float, str]:
+        mean = line.cells[first.key].mean if first.key in line.cells else worst
+        return (-mean if first.higher_is_better else mean, line.method)
+
+    return Board(suite, metrics, tuple(sorted(lines, key=place)))
+
+
+def render(boards: Sequence[Board], format_: Format) -> str:
+    """The boards as text for a terminal, as Markdown or as CSV."""
+    if format_ == "csv":
+        return _csv(boards)
+    parts = [_markdown(board) if format_ == "markdown" else _table(board) for board in boards]
+    return "\n\n".join(parts)
+
+
+_INCOMPLETE = "* not every sample has a value: not ranked"
+
+
+def _cells(board: Board, line: Line, mark_best: str) -> tuple[list[str], bool]:
+    """The line's cells as text; whether one of them is incomplete. ``mark_best`` wraps the best."""
+    texts, incomplete = [], False
+    for metric in board.metrics:
+        cell = line.cells.get(metric.key)
+        if cell is None:
+            texts.append("n/a")
+            continue
+        text = f"{cell.mean:.{metric.decimals}f}"
+        if not line.complete(metric.key):
+            text, incomplete = f"{text}* (n={cell.scored})", True
+        elif line.method in board.best(metric):
+            text = mark_best.format(text)
+        texts.append(text)
+    return texts, incomplete
+
+
+def _heads(board: Board) -> list[str]:
+    heads = [f"{m.title} {'↑' if m.higher_is_better else '↓'}" for m in board.metrics]
+    return ["method", *heads, "n", "s/image"]
+
+
+def _row(board: Board, line: Line, mark_best: str) -> tuple[list[str], bool]:
+    cells, incomplete = _cells(board, line, mark_best)
+    seconds = "" if line.restore_s is None else f"{line.restore_s:.2f}"
+    return [line.method, *cells, str(line.samples), seconds], incomplete
+
+
+def _table(board: Board) -> str:
+    import io
+
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=board.suite, title_justify="left", title_style="bold")
+    for position, head in enumerate(_heads(board)):
+        table.add_column(head, justify="left" if position == 0 else "right", no_wrap=True)
+    notes = set()
+    for line in board.lines:
+        row, incomplete = _row(board, line, "[bold green]{}[/]")
+        table.add_row(*row)
+        notes |= {_INCOMPLETE} if incomplete else set()
+    table.caption, table.caption_justify = " ".join(notes) or None, "left"
+    console = Console()  # for its colours and width
+    text = io.StringIO()
+    Console(
+        file=text,
+        force_terminal=console.is_terminal,
+        width=max(console.width, 100),
+        color_system="auto" if console.is_terminal else None,
+    ).print(table)
+    return text.getvalue().rstrip("\n")
+
+
+def _markdown(board: Board) -> str:
+    heads = _heads(board)
+    lines = [
+        f"**{board.suite}**",
+        "",
+        "| " + " | ".join(heads) + " |",
+        "|---" + "|---:" * (len(heads) - 1) + "|",
+    ]
+    notes = set()
+    for line in board.lines:
+        row, incomplete = _row(board, line, "**{}**")
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
+        notes |= {_INCOMPLETE} if incomplete else set()
+    return "\n".join([*lines, *(["", *notes] if notes else [])])
+
+
+def _csv(boards: Sequence[Board]) -> str:
+    """Long form, unrounded."""
+    import csv
+    import io
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["suite", "method", "metric", "mean", "scored", "samples"])
+    for board in boards:
+        for line in board.lines:
+            for metric, cell in line.cells.items():
+                writer.writerow(
+                    [board.suite, line.method, metric, cell.mean, cell.scored, line.samples]
+                )
+    return text.getvalue().rstrip("\n")

@@ -1,0 +1,89 @@
+"""``inscene bench`` and ``inscene leaderboard``"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from inscene.cli import options as opt
+from inscene.cli.console import print_json, print_plan, print_summary, say
+from inscene.cli.unbuilt import not_built
+from inscene.errors import ExitCode, UsageError
+
+
+class Format(str, enum.Enum):
+    table = "table"
+    markdown = "markdown"
+    csv = "csv"
+    latex = "latex"
+    html = "html"
+
+
+def bench(
+    out: opt.Out,
+    method: Annotated[
+        list[str],
+        typer.Option(help="identity, bicubic, …, or folder:DIR with outputs; repeatable."),
+    ],
+    dataset: Annotated[str | None, typer.Option(help="Pairs to measure on; path or URL.")] = None,
+    suite: Annotated[str | None, typer.Option(help="Named benchmark (not built yet).")] = None,
+    metrics: Annotated[str, typer.Option(help="Comma-separated keys.")] = "psnr,psnr_rgb,ssim",
+    limit: opt.Limit = None,
+    executor: opt.ExecutorOption = opt.Executor.auto,
+    workers: opt.WorkerCount = None,
+    ray_address: opt.RayAddress = None,
+    plan: opt.PlanOnly = False,
+    json: opt.Json = False,
+) -> None:
+    """Restore the LQ images of a dataset with each method, and score the results.
+
+    One results dataset a method below --out; methods that are done are not computed again.
+    """
+    from inscene.bench.run import plan_bench
+    from inscene.engine import run as engine
+    from inscene.engine.progress import open_display
+
+    if suite is not None:
+        raise not_built("bench --suite")
+    if dataset is None:
+        raise UsageError("nothing to measure on", next_step="Give --dataset PAIRS.")
+    keys = [key.strip() for key in metrics.split(",") if key.strip()]
+    who = engine.Workers(executor.value, workers, ray_address)
+    summaries = []
+    for one in list(plan_bench(dataset, method, keys, out, limit)):
+        if plan:
+            print_plan(one, json)
+            continue
+        display = open_display(f"bench {one.out.rpartition('--')[2]}", one.inputs)
+        try:
+            summary = engine.run(one, who, display)
+        finally:
+            display.close()
+        summaries.append(summary)
+        if not json:
+            print_summary(summary, as_json=False)
+    if json and not plan:
+        print_json([asdict(summary) for summary in summaries])
+    if any(summary.errors for summary in summaries):
+        raise typer.Exit(ExitCode.PARTIAL)
+
+
+def leaderboard(
+    results: Annotated[list[str], typer.Argument(help="Folders that inscene bench wrote.")],
+    format_: Annotated[Format, typer.Option("--format", "-f")] = Format.table,
+    out: opt.OutFile = None,
+) -> None:
+    """Rank methods by their mean scores."""
+    from inscene.bench.leaderboard import load_boards, render
+
+    if format_ in (Format.latex, Format.html):
+        raise not_built(f"leaderboard --format {format_.value}")
+    text = render(load_boards(results), format_.value)
+    if out is None:
+        print(text)
+    else:
+        out.write_text(text + "\n", encoding="utf-8")
+        say(f"wrote {out}")

@@ -1,0 +1,64 @@
+"""What the commands print: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from inscene.errors import InsceneError
+
+if TYPE_CHECKING:
+    from inscene.engine.run import Plan, Summary
+
+
+def say(message: str = "") -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, sort_keys=True))
+
+
+def report_error(error: InsceneError) -> None:
+    """What and where on the first line; why and the next step below."""
+    head = f"{error.where}: {error.what}" if error.where else error.what
+    say(f"error: {head}")
+    for line in (error.why, error.next_step):
+        if line:
+            say(f"  {line}")
+
+
+def print_plan(plan: Plan, as_json: bool) -> None:
+    rows = [len(inputs) for _, inputs in plan.shards]
+    facts = {
+        "out": plan.out,
+        "recipe": plan.built.recipe.name,
+        "recipe_hash": plan.built.hash,
+        "makes": plan.built.recipe.makes,
+        "steps": [name for name, _ in plan.built.steps],
+        "inputs": plan.inputs,
+        "shards": len(rows),
+    }
+    if as_json:
+        print_json(facts)
+        return
+    print(f"{plan.built.recipe.name}: {plan.inputs} inputs in {len(rows)} shards → {plan.out}")
+    print(f"steps: {' → '.join(name for name, _ in plan.built.steps)}")
+    print(f"recipe hash: {plan.built.hash[:16]}")
+
+
+def print_summary(summary: Summary, as_json: bool) -> None:
+    if as_json:
+        print_json(asdict(summary))
+        return
+    lost = sum(summary.dropped.values()), sum(summary.errors.values())
+    rows = f" ({summary.rows} rows)" if summary.rows != summary.kept else ""
+    print(
+        f"{summary.out}: {summary.inputs} inputs = {summary.kept} kept{rows} + "
+        f"{lost[0]} dropped + {lost[1]} errors"
+    )
+    for title, reasons in (("dropped", summary.dropped), ("error", summary.errors)):
+        for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0])):
+            print(f"  {count:>6}  {title}: {reason}")

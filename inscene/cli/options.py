@@ -1,0 +1,44 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Executor(str, enum.Enum):
+    auto = "auto"
+    inline = "inline"
+    process = "process"
+    ray = "ray"
+
+
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCE...", help="Image, folder of images, dataset or Parquet file; path or URL."
+    ),
+]
+Out = Annotated[str, typer.Option("--out", "-o", help="Dataset folder to write; path or URL.")]
+Recipe = Annotated[
+    str | None, typer.Option(help="Recipe file, or the name of a shipped recipe.", metavar="FILE")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe; repeatable."),
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="Take only the first N inputs (by name).")]
+Seed = Annotated[int | None, typer.Option(help="Seed of every random draw.  [default: recipe's]")]
+ExecutorOption = Annotated[
+    Executor,
+    typer.Option("--executor", help="Who works; auto: inline for few inputs, else processes."),
+]
+WorkerCount = Annotated[int | None, typer.Option("--workers", min=1, help="Default: one a CPU.")]
+RayAddress = Annotated[str | None, typer.Option(help="Ray cluster to run on, e.g. auto.")]
+PlanOnly = Annotated[bool, typer.Option("--plan", help="Say what would be done, and stop.")]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
+Dataset = Annotated[str, typer.Argument(help="Dataset folder or URL.")]
+OutFile = Annotated[Path | None, typer.Option("--out", "-o", help="File to write. Default: stdout.")]

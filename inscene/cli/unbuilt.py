@@ -1,0 +1,53 @@
+"""Commands of the contract whose code is still to come: each says so in one line and exits 4."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from inscene.errors import NotBuiltYetError
+
+# Their arguments are checked when they are built; until then anything is accepted.
+_Anything = Annotated[list[str] | None, typer.Argument(hidden=True)]
+
+COMMANDS = {
+    "build synthetic": "Scenes generated from identities",
+    "build raw": "Degraded inputs from RAW captures",
+    "build cc12m": "Scenes from a CC12M subset",
+    "build face-pairs": "LQ–HQ face pairs from scene pairs",
+    "train fadex": "Train the degradation encoder",
+    "train restorer": "Train the scene restorer",
+    "restore": "Restore images with a method",
+    "inspect": "Look at a dataset",
+    "forget": "Take samples out of a dataset for good",
+    "publish": "Publish a dataset to the Hugging Face Hub",
+    "weights list": "What can be fetched",
+    "weights pull": "Fetch weights by name",
+    "weights verify": "Check fetched weights",
+    "doctor": "Say what this machine has and lacks",
+}
+
+
+def not_built(command: str) -> NotBuiltYetError:
+    return NotBuiltYetError(f"'inscene {command}' is not built yet in this version")
+
+
+def register(app: typer.Typer, command: str) -> None:
+    """Add one of :data:`COMMANDS` to the group that it belongs to."""
+
+    def run(rest: _Anything = None) -> None:
+        raise not_built(command)
+
+    app.command(
+        command.rpartition(" ")[2],
+        help=f"{COMMANDS[command]} (not built yet).",
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    )(run)
+
+
+def register_group(app: typer.Typer, group: str) -> None:
+    """Add the unbuilt commands of one group."""
+    for command in COMMANDS:
+        if command.startswith(f"{group} "):
+            register(app, command)

@@ -1,0 +1,232 @@
+"""Where inputs come from: image files, folders of them, Parquet files and datasets, by path or URL.
+
+Listing gives ids and places, never pixels; reading happens in the worker that needs the bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from inscene import images
+from inscene.dataset.ledger import Ledger
+from inscene.dataset.store import is_url, open_store
+from inscene.errors import SampleError, UsageError
+from inscene.schema import IMAGE
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input of a run: a name of its own, and where its bytes are."""
+
+    id: str
+    split: str | None
+    file: str
+    """Path or URL."""
+    row_group: int = -1
+    """Where in a Parquet file; -1 for an image file."""
+    row: int = -1
+    image_column: str = "image"
+
+
+def list_inputs(sources: Sequence[str]) -> list[Input]:
+    """Every input of the sources, sorted by id. With several folders, ids begin with the folder's name.
+
+    Raises :class:`UsageError` for a source that is missing, empty, unfinished or ambiguous, and for
+    ids that repeat.
+    """
+    inputs: list[Input] = []
+    names = [_base_name(source) for source in sources]
+    if len(set(names)) < len(names):
+        raise UsageError(
+            f"two sources are named {max(names, key=names.count)!r}",
+            why="Their samples could not be told apart.",
+            next_step="Rename one, or run them separately.",
+        )
+    for source, name in zip(sources, names, strict=True):
+        found = _list_source(source)
+        if not found:
+            raise UsageError("holds no images", where=source, next_step="Is it the right folder?")
+        alone = len(sources) == 1 or [entry.id for entry in found] == [name]  # a single file
+        prefix = "" if alone else f"{name}/"
+        inputs += [_renamed(entry, prefix + entry.id) for entry in found]
+    inputs.sort(key=lambda entry: entry.id)
+    for one, other in zip(inputs, inputs[1:], strict=False):
+        if one.id == other.id:
+            raise UsageError(f"the id {one.id!r} occurs twice", where=f"{one.file}, {other.file}")
+    return inputs
+
+
+def _renamed(entry: Input, name: str) -> Input:
+    return Input(name, entry.split, entry.file, entry.row_group, entry.row, entry.image_column)
+
+
+def _base_name(source: str) -> str:
+    name = source.rstrip("/") if is_url(source) else os.path.abspath(source)
+    return readable_name(PurePosixPath(name).name)
+
+
+def readable_name(name: str) -> str:
+    """A file name as valid Unicode: bytes that are none are written as escapes."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _list_source(source: str) -> list[Input]:
+    if is_url(source) and not source.startswith("file://"):
+        return _list_url(source)
+    path = Path(source.removeprefix("file://"))
+    if path.is_dir():
+        if shards := _dataset_files(str(path)):
+            return _list_parquet(shards)
+        if parquet := sorted(path.glob("*.parquet")):
+            return _list_parquet([str(file) for file in parquet])
+        return [
+            Input(readable_name(file.relative_to(path).as_posix()), None, os.path.abspath(file))
+            for file in images.iter_image_files(path)
+        ]
+    if not os.path.lexists(path):
+        raise UsageError("there is no such file or folder", where=source)
+    if path.suffix == ".parquet":
+        return _list_parquet([str(path)])
+    return [Input(readable_name(path.name), None, os.path.abspath(path))]
+
+
+def _dataset_files(root: str) -> list[str]:
+    """The data files of a dataset folder, once its run is complete."""
+    store = open_store(root)
+    names = store.list("data/*.parquet")
+    ledger = Ledger(store)
+    if ledger.exists():
+        done = [record is not None for _, record in ledger.records()]
+        if not all(done):
+            raise UsageError(
+                f"is unfinished: {sum(done)} of {len(done)} shards are done",
+                where=root,
+                next_step="Run the command that makes it again: it resumes.",
+            )
+    return [store.describe(name) for name in names]
+
+
+def _list_url(url: str) -> list[Input]:
+    if url.endswith(".parquet"):
+        return _list_parquet([url])
+    if shards := _dataset_files(url):
+        return _list_parquet(shards)
+    store = open_store(url)
+    if parquet := store.list("*.parquet"):
+        return _list_parquet([store.describe(name) for name in parquet])
+    names = [name for name in store.list("**") if images.is_image_name(name)]
+    if not names and images.is_image_name(url):
+        return [Input(_base_name(url), None, url)]
+    return [Input(name, None, store.describe(name)) for name in names]
+
+
+def _list_parquet(files: Iterable[str]) -> list[Input]:
+    inputs: list[Input] = []
+    for file in files:
+        with _open_parquet(file) as parquet:
+            image_column = _image_column(parquet.schema_arrow, file)
+            for group in range(parquet.num_row_groups):
+                for row, (name, split) in enumerate(_ids(parquet, group, file)):
+                    inputs.append(Input(name, split, file, group, row, image_column))
+    return inputs
+
+
+def _ids(parquet: pq.ParquetFile, group: int, file: str) -> list[tuple[str, str | None]]:
+    wanted = ("sample_id", "version", "split")
+    present = [name for name in wanted if name in parquet.schema_arrow.names]
+    count = parquet.metadata.row_group(group).num_rows
+    columns = parquet.read_row_group(group, columns=present).to_pydict() if present else {}
+    ids = columns.get("sample_id") or [f"{_base_name(file)}#{group}.{n}" for n in range(count)]
+    versions = columns.get("version") or [None] * count
+    splits = columns.get("split") or [None] * count
+    return [
+        (name if version is None else f"{name}@{version}", split)
+        for name, version, split in zip(ids, versions, splits, strict=True)
+    ]
+
+
+def _image_column(schema: pa.Schema, file: str) -> str:
+    """The column that is the clean image: ``image``, ``hq`` of pairs, or the only image there."""
+    found = [field.name for field in schema if field.type == IMAGE or field.type == pa.binary()]
+    for name in ("image", "hq"):
+        if name in found:
+            return name
+    if len(found) == 1:
+        return found[0]
+    raise UsageError(
+        "has no image column" if not found else f"has several image columns: {', '.join(found)}",
+        where=file,
+        next_step="Name the column 'image'.",
+    )
+
+
+def _open_parquet(file: str) -> pq.ParquetFile:
+    try:
+        if is_url(file):
+            import fsspec
+
+            return pq.ParquetFile(fsspec.open(file, "rb").open())
+        return pq.ParquetFile(file)
+    except pa.ArrowInvalid as error:
+        raise UsageError("is not a Parquet file", where=file, why=f"{error}.") from error
+
+
+def read_inputs(
+    inputs: Sequence[Input], needs: Sequence[str] = ()
+) -> Iterator[tuple[Input, dict[str, Any] | SampleError]]:
+    """The columns of each input, or why it has none. ``image`` is always among them.
+
+    Image files give ``image``, ``sha256`` and ``source``. Image cells must hold their bytes: a path
+    in a cell is never opened.
+    """
+    group: tuple[str, int] | None = None
+    table: pa.Table | None = None
+    for entry in inputs:
+        if entry.row_group < 0:
+            yield entry, _read_image_file(entry)
+            continue
+        if group != (entry.file, entry.row_group):
+            with _open_parquet(entry.file) as parquet:
+                table = parquet.read_row_group(entry.row_group)
+            group = (entry.file, entry.row_group)
+        assert table is not None
+        row: dict[str, Any] = table.slice(entry.row, 1).to_pylist()[0]
+        yield entry, _with_images(row, entry, needs)
+
+
+def _read_image_file(entry: Input) -> dict[str, Any] | SampleError:
+    try:
+        data = images.read_bytes(entry.file)
+    except SampleError as error:
+        return error
+    return {
+        "sample_id": entry.id,
+        "image": {"bytes": data, "path": readable_name(PurePosixPath(entry.file).name)},
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "source": readable_name(PurePosixPath(entry.file).parent.name),
+    }
+
+
+def _with_images(
+    row: dict[str, Any], entry: Input, needs: Sequence[str]
+) -> dict[str, Any] | SampleError:
+    row.setdefault("sample_id", entry.id)
+    cell = row.pop(entry.image_column)
+    row["image"] = cell if isinstance(cell, dict) else {"bytes": cell, "path": None}
+    if entry.image_column == "hq":
+        row["hq"] = row["image"]
+    for name in ("image", *needs):
+        if not (row.get(name) or {}).get("bytes"):
+            return SampleError("image_bytes_missing", f"the cell {name!r} holds no bytes")
+    row["image"]["path"] = PurePosixPath(row["image"]["path"] or entry.id).name
+    row.setdefault("sha256", hashlib.sha256(row["image"]["bytes"]).hexdigest())
+    row.setdefault("source", _base_name(entry.file.rpartition("/data/")[0] or entry.file))
+    return row

@@ -1,0 +1,100 @@
+"""Steps by name; a step's module is imported only when a recipe uses it."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from inscene.engine.step import Step
+from inscene.errors import RecipeError
+from inscene.recipe import Recipe, RecipeSource, StepSpec, content_hash
+from inscene.suggest import did_you_mean
+
+STEPS = {
+    "decode": "inscene.engine.steps.decode:Decode",
+    "degrade": "inscene.degrade.step:Degrade",
+    "restore": "inscene.bench.steps:Restore",
+    "score": "inscene.bench.steps:Score",
+}
+"""Name -> "module:Class". A module of the user's own can be named in a recipe the same way."""
+
+
+@dataclass(frozen=True)
+class BuiltRecipe:
+    """A recipe whose steps are checked and constructed."""
+
+    recipe: Recipe
+    steps: tuple[tuple[str, Step], ...]
+
+    def fingerprint(self) -> dict[str, Any]:
+        """All that decides the output, as JSON values; what two runs must share to be one."""
+        recipe = self.recipe
+        return {
+            "name": recipe.name,
+            "makes": recipe.makes,
+            "seed": recipe.seed,
+            "split": recipe.split,
+            "shard_rows": recipe.shard_rows,
+            "steps": [
+                {"step": name, "version": step.version, **step.fingerprint()}
+                for name, step in self.steps
+            ],
+        }
+
+    @property
+    def hash(self) -> str:
+        return content_hash(self.fingerprint())
+
+
+def build(recipe: Recipe, source: RecipeSource | None = None) -> BuiltRecipe:
+    """Construct the steps of a recipe; errors name the line when its source is given."""
+    steps = []
+    for position, spec in enumerate(recipe.steps):
+        steps.append((spec.name, _build_step(spec, position, source)))
+    return BuiltRecipe(recipe, tuple(steps))
+
+
+def step_class(name: str) -> type[Step]:
+    entry = STEPS.get(name, name)
+    module_name, colon, class_name = entry.partition(":")
+    if not colon:
+        raise RecipeError(
+            f"no step {name!r}",
+            next_step=did_you_mean(name, STEPS) + " A step of your own is named module:Class.",
+        )
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise RecipeError(
+            f"step {name!r} cannot be imported", why=f"{error}.", next_step="Is it installed?"
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, Step)):
+        raise RecipeError(f"{name!r} is not a step", next_step="Derive it from inscene Step.")
+    return found
+
+
+def _build_step(spec: StepSpec, position: int, source: RecipeSource | None) -> Step:
+    def where(*keys: str | int) -> str | None:
+        return source.where("steps", position, *keys) if source else None
+
+    try:
+        kind = step_class(spec.name)
+    except RecipeError as error:
+        error.where = where()
+        raise
+    try:
+        return TypeAdapter(kind).validate_python(spec.params)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0]) if first["loc"] else ""
+        if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+            known = [field.name for field in dataclasses.fields(kind)]
+            what = f"step {spec.name!r} has no parameter {key!r}"
+            next_step = did_you_mean(key, known) if known else "It takes none."
+        else:
+            what, next_step = f"{spec.name}.{key}: {first['msg']}", ""
+        raise RecipeError(what, where=where(spec.name, key), next_step=next_step) from error

@@ -1,0 +1,215 @@
+"""A run: plan the shards, hand out what is not done, account for every input."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from inscene.dataset import lock
+from inscene.dataset.ledger import Ledger
+from inscene.dataset.shards import Record, Shard
+from inscene.dataset.sources import Input, list_inputs
+from inscene.dataset.store import LocalStore, Store, open_store
+from inscene.engine.job import Job, ShardTask
+from inscene.engine.kills import Quarantine, mark_file, read_mark, stale_marks
+from inscene.engine.plan import plan_shards
+from inscene.engine.pool import Died, Failed, Finished, InlinePool, Pool
+from inscene.engine.progress import Display, Silent
+from inscene.engine.registry import BuiltRecipe
+from inscene.engine.worker import Progress
+from inscene.errors import MachineError, UsageError
+
+ExecutorName = Literal["auto", "inline", "process", "ray"]
+
+INLINE_UP_TO = 200  # inputs; below, the start-up of workers costs more than they save
+UNEXPLAINED_DEATHS = 3  # in a row, with no input in work: then it is no input's fault
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Who does the work. Nothing here changes the result."""
+
+    executor: ExecutorName = "auto"
+    count: int | None = None
+    ray_address: str | None = None
+
+    def chosen(self, inputs: int) -> tuple[Literal["inline", "process", "ray"], int]:
+        """The executor and the number of its workers, for this many inputs."""
+        count = self.count or max(1, os.cpu_count() or 1)
+        if self.executor == "auto":
+            if self.ray_address:
+                return "ray", count
+            small = inputs < INLINE_UP_TO and self.count is None
+            return ("inline", 1) if small or count == 1 else ("process", count)
+        if self.executor == "inline":
+            if (self.count or 1) > 1:
+                raise UsageError(
+                    f"the executor 'inline' has one worker, not {self.count}",
+                    next_step="Use --executor process.",
+                )
+            return "inline", 1
+        return self.executor, count
+
+
+@dataclass
+class Summary:
+    """What became of all inputs of a dataset."""
+
+    out: str
+    inputs: int = 0
+    kept: int = 0
+    rows: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    errors: dict[str, int] = field(default_factory=dict)
+
+    def add(self, record: Record) -> None:
+        self.inputs += record.inputs
+        self.kept += record.kept
+        self.rows += record.rows
+        for total, part in ((self.dropped, record.dropped), (self.errors, record.errors)):
+            for reason, count in part.items():
+                total[reason] = total.get(reason, 0) + count
+
+
+@dataclass(frozen=True)
+class Plan:
+    built: BuiltRecipe
+    out: str
+    shards: tuple[tuple[Shard, tuple[Input, ...]], ...]
+
+    @property
+    def inputs(self) -> int:
+        return sum(len(inputs) for _, inputs in self.shards)
+
+
+def plan(built: BuiltRecipe, sources: Sequence[str], out: str, limit: int | None = None) -> Plan:
+    """What a run would do. ``limit`` takes the first inputs by id."""
+    recipe = built.recipe
+    inputs = list_inputs(sources)[:limit]
+    shards = plan_shards(
+        inputs,
+        recipe_hash=built.hash,
+        default_split=recipe.split,
+        shard_rows=recipe.shard_rows,
+    )
+    return Plan(built, out, tuple(shards))
+
+
+def run(plan: Plan, workers: Workers | None = None, display: Display | None = None) -> Summary:
+    """Make the dataset, or finish it. Done shards are skipped; the result does not depend on
+    ``workers``, order, or how often it was interrupted.
+
+    Raises :class:`BusyError` where another run holds the folder, :class:`RecipeError` or
+    :class:`UsageError` where the folder was begun otherwise, :class:`MachineError` for what this
+    machine lacks; a later run with the same arguments resumes.
+    """
+    store = open_store(plan.out)
+    display = display or Silent()
+    with lock.hold(store):
+        if isinstance(store, LocalStore):
+            store.sweep_staging()
+        ledger = Ledger(store)
+        ledger.begin(plan.built.fingerprint(), [shard for shard, _ in plan.shards])
+        summary = Summary(plan.out)
+        tasks = deque(_open_tasks(plan, ledger, summary))
+        display.resume(summary.inputs)
+        if tasks:
+            _Driver(store, plan, workers or Workers(), display, summary).work(tasks)
+        ended = summary.kept + sum(summary.dropped.values()) + sum(summary.errors.values())
+        if not plan.inputs == summary.inputs == ended:
+            raise AssertionError(f"{plan.inputs} inputs planned, {ended} accounted for: {summary}")
+        return summary
+
+
+def _open_tasks(plan: Plan, ledger: Ledger, summary: Summary) -> list[ShardTask]:
+    """The shards that are still to do; what is done goes into the summary."""
+    quarantine = Quarantine(ledger.store)
+    suspects = set(stale_marks(ledger.store))
+    tasks = []
+    for shard, inputs in plan.shards:
+        if record := ledger.record(shard):
+            summary.add(record)
+            continue
+        ledger.store.remove(shard.record_file)  # there, but its files are not: nothing is proved
+        careful = shard.id in suspects
+        tasks.append(ShardTask(shard, inputs, careful, quarantine.among(shard.inputs)))
+    return tasks
+
+
+class _Driver:
+    """Hands out tasks and answers for what happens to them."""
+
+    def __init__(
+        self, store: Store, plan: Plan, workers: Workers, display: Display, summary: Summary
+    ) -> None:
+        self._store, self._plan, self._display, self._summary = store, plan, display, summary
+        self._workers = workers
+        self._quarantine = Quarantine(store)
+        self._unexplained = 0
+
+    def work(self, tasks: deque[ShardTask]) -> None:
+        waiting = sum(len(task.inputs) for task in tasks)
+        executor, count = self._workers.chosen(waiting)
+        if executor == "inline" and any(task.careful for task in tasks):
+            # The last run died as a whole while it worked inside this process. Should an input be
+            # to blame, only a process of its own lets us see it.
+            self._display.note("The last run died at work; this one uses a worker process.")
+            executor = "process"
+        count = min(count, len(tasks))
+        job = Job(self._plan.built, self._plan.out)
+        address = self._workers.ray_address
+        with _open_pool(executor, job, count, self._display.add, address) as pool:
+            in_flight = 0
+            while tasks or in_flight:
+                while tasks and in_flight < pool.capacity:
+                    pool.submit(tasks.popleft())
+                    in_flight += 1
+                event = pool.wait()
+                in_flight -= 1
+                match event:
+                    case Finished(task, record):
+                        self._unexplained = 0
+                        self._quarantine.acquit(task.shard.inputs)
+                        self._summary.add(record)
+                    case Died(task, why):
+                        tasks.appendleft(self._retry(task, why))
+                    case Failed(_, error):
+                        raise error
+
+    def _retry(self, task: ShardTask, why: str) -> ShardTask:
+        inputs = task.shard.inputs
+        if in_work := read_mark(self._store, task.shard.id, inputs):
+            self._unexplained = 0
+            self._quarantine.blame(in_work)
+            self._store.remove(mark_file(task.shard.id))
+            first = f"{in_work[0]!r}" + (f" and {len(in_work) - 1} more" if in_work[1:] else "")
+            self._display.note(f"A worker was {why} at {first}; trying again.")
+        else:
+            self._unexplained += 1
+            if self._unexplained >= UNEXPLAINED_DEATHS:
+                raise MachineError(
+                    f"workers die before they begin ({why})",
+                    where=self._plan.out,
+                    next_step="Run with --executor inline to see the error, or free some memory.",
+                )
+        quarantined = self._quarantine.among(inputs)
+        for name in set(quarantined) - set(task.quarantined):
+            self._display.note(f"{name!r} killed workers twice: quarantined.")
+        return replace(task, careful=True, quarantined=quarantined)
+
+
+def _open_pool(
+    executor: str, job: Job, workers: int, progress: Progress, ray_address: str | None
+) -> Pool:
+    if executor == "inline":
+        return InlinePool(job, progress)
+    if executor == "process":
+        from inscene.engine.process_pool import ProcessPool
+
+        return ProcessPool(job, workers, progress)
+    from inscene.engine.ray_pool import RayPool
+
+    return RayPool(job, workers, progress, ray_address)

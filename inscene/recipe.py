@@ -1,0 +1,201 @@
+"""Recipes: what is run, as YAML in ``pipelines/`` or in a file of the user's.
+
+A recipe is a head (name, kind of table it makes, seed, sizes) and an ordered list of steps with
+their parameters. Every mistake in it is found before any work starts, and named with file and line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from inscene import schema
+from inscene.errors import RecipeError
+from inscene.shipped import shipped_folder, shipped_names
+from inscene.suggest import did_you_mean
+
+
+class StepSpec(BaseModel):
+    """A step's name and its parameters; the registry knows what they mean."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    params: dict[str, Any] = {}
+
+
+class Recipe(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    makes: str
+    """Kind of table: scenes, pairs or results."""
+    seed: int = 0
+    split: str = "train"
+    """Split of rows whose source names none."""
+    shard_rows: Annotated[int, Field(ge=1, le=256)] = 64
+    """Inputs a shard: what is lost at most when a worker dies."""
+    batch_rows: Annotated[int, Field(ge=1, le=256)] = 8
+    """Inputs a step sees at once: bounds the memory of a worker."""
+    steps: list[StepSpec]
+
+    @field_validator("makes")
+    @classmethod
+    def _known_kind(cls, value: str) -> str:
+        if value not in schema.KINDS:
+            raise ValueError(did_you_mean(value, schema.KINDS))
+        return value
+
+    @field_validator("steps", mode="before")
+    @classmethod
+    def _steps_as_written(cls, value: object) -> object:
+        """``- decode`` and ``- decode: {max_megapixels: 40}`` are both steps."""
+        if not isinstance(value, list) or not value:
+            raise ValueError("a list of at least one step is needed")
+        return [_step_spec(entry) for entry in value]
+
+
+def _step_spec(entry: object) -> object:
+    if isinstance(entry, str):
+        return {"name": entry}
+    if isinstance(entry, Mapping) and len(entry) == 1:
+        (name, params), *_ = entry.items()
+        if params is None or isinstance(params, Mapping):
+            return {"name": name, "params": dict(params or {})}
+    raise ValueError(f"a step is a name, or one name with its parameters; got {entry!r}")
+
+
+class RecipeSource:
+    """A recipe's YAML text with the line of each key, for error messages."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            text = path.read_text(encoding="utf-8")
+            self._root = yaml.compose(text, Loader=yaml.SafeLoader)
+            self.data = yaml.safe_load(text)
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError("cannot be read", where=str(path), why=f"{error}.") from error
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            where = f"{path}:{mark.line + 1}" if mark else str(path)
+            problem = getattr(error, "problem", None) or str(error)
+            raise RecipeError("is not valid YAML", where=where, why=f"{problem}.") from error
+        if not isinstance(self.data, dict):
+            raise RecipeError("is not a recipe: a mapping of keys is needed", where=str(path))
+
+    def where(self, *keys: str | int) -> str:
+        """``file:line`` of the deepest of these keys that exists."""
+        node, line = self._root, 0
+        for key in keys:
+            child = _child(node, key)
+            if child is None:
+                break
+            line, node = child
+        return f"{self.path}:{line + 1}"
+
+
+def _child(node: yaml.Node | None, key: str | int) -> tuple[int, yaml.Node] | None:
+    if isinstance(node, yaml.MappingNode):
+        for name, value in node.value:
+            if name.value == key:
+                return name.start_mark.line, value
+    if isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+        return node.value[key].start_mark.line, node.value[key]
+    return None
+
+
+def find_recipe(name_or_path: str) -> Path:
+    """A path of the user's wins over a shipped recipe's name."""
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    shipped = shipped_folder("pipelines") / f"{name_or_path}.yaml"
+    if shipped.is_file():
+        return shipped
+    raise RecipeError(
+        f"no recipe {name_or_path!r}",
+        why="It is neither a file nor the name of a shipped recipe.",
+        next_step=did_you_mean(name_or_path, shipped_names("pipelines")),
+    )
+
+
+def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> tuple[Recipe, RecipeSource]:
+    """Read, override (``seed=3``, ``decode.max_megapixels=40``) and check the head of a recipe.
+
+    Parameters of the steps are checked when the steps are built (:mod:`inscene.engine.registry`).
+    """
+    source = RecipeSource(find_recipe(name_or_path))
+    data = dict(source.data)
+    for override in overrides:
+        data = _overridden(data, override)
+    try:
+        return Recipe.model_validate(data), source
+    except ValidationError as error:
+        raise _as_recipe_error(error, source) from error
+
+
+def _as_recipe_error(error: ValidationError, source: RecipeSource) -> RecipeError:
+    first = error.errors()[0]
+    keys = [key for key in first["loc"] if isinstance(key, str | int)]
+    if first["type"] == "extra_forbidden":
+        what, next_step = f"unknown key {keys[-1]!r}", did_you_mean(str(keys[-1]), _HEAD_KEYS)
+    elif first["type"] == "missing":
+        what, next_step = f"the key {keys[-1]!r} is missing", ""
+    else:
+        what, next_step = f"{'.'.join(map(str, keys))}: {first['msg']}", ""
+    return RecipeError(what, where=source.where(*keys), next_step=next_step)
+
+
+_HEAD_KEYS = tuple(Recipe.model_fields)
+
+
+def _overridden(data: dict[str, Any], override: str) -> dict[str, Any]:
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise RecipeError(
+            f"--set {override!r} is not KEY=VALUE",
+            next_step="For example --set seed=3 or --set decode.max_megapixels=40.",
+        )
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {override!r}: the value is not valid YAML") from error
+    step, dot, param = path.partition(".")
+    if not dot:
+        if path not in _HEAD_KEYS or path == "steps":
+            settable = [key for key in _HEAD_KEYS if key != "steps"]
+            raise RecipeError(
+                f"--set: no key {path!r} in a recipe",
+                next_step=did_you_mean(path, settable) + " A step's key is STEP.KEY.",
+            )
+        return {**data, path: value}
+    specs = [_step_spec(entry) for entry in data.get("steps") or []]
+    names = [spec["name"] for spec in specs if isinstance(spec, dict)]
+    if step not in names:
+        raise RecipeError(f"--set: no step {step!r} here", next_step=did_you_mean(step, names))
+    return {
+        **data,
+        "steps": [
+            {spec["name"]: {**spec.get("params", {}), param: value}}
+            if spec["name"] == step
+            else {spec["name"]: spec.get("params", {})}
+            for spec in specs
+            if isinstance(spec, dict)
+        ],
+    }
+
+
+def canonical_json(value: object) -> str:
+    """Sorted keys, no blanks, shortest floats: the same value gives the same text everywhere."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def content_hash(value: object) -> str:
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()

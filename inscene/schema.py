@@ -1,0 +1,169 @@
+"""The tables: scenes, pairs, results and drops, column by column, with types and units.
+
+A schema here is a pyarrow schema that also carries the Hub's feature metadata, so that
+``datasets.load_dataset`` gives image columns as images. ``datasets`` itself is not imported: it
+takes seconds, and every worker needs a schema.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+"""The Hub's image cell: encoded bytes, and a base name that is never opened."""
+
+# Every score that a step may give. They are kept for dropped rows too, so that a threshold can be
+# moved later without running a model again.
+SCORES = pa.struct(
+    [
+        ("musiq", pa.float64()),  # about 0..100, higher is better
+        ("clipiqa", pa.float64()),  # 0..1, higher is better
+        ("maniqa", pa.float64()),  # about 0..1, higher is better
+        ("laplacian_var", pa.float64()),  # variance of the Laplacian of the 8-bit luma
+        ("face_laplacian_var", pa.float64()),  # the same inside the face box
+        ("face_area", pa.float64()),  # face box area / image area, 0..1
+    ]
+)
+
+CAMERA = pa.struct(
+    [
+        ("iso", pa.int32()),
+        ("exposure_s", pa.float64()),
+        ("make", pa.string()),
+        ("model", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    name: str
+    type: pa.DataType
+    meaning: str
+    volatile: bool = False
+    """True for a value that may differ between two runs (a time): left out of the table hash."""
+
+
+@dataclass(frozen=True)
+class TableKind:
+    """One kind of table: its columns, and the columns that together name a row."""
+
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    repeated_images: tuple[str, ...] = ()
+    """Image columns whose value is the same in neighbouring rows: stored once."""
+
+    @functools.cached_property
+    def schema(self) -> pa.Schema:
+        images = {c.name: {"_type": "Image"} for c in self.columns if c.type == IMAGE}
+        metadata = {"huggingface": json.dumps({"info": {"features": images}})} if images else None
+        return pa.schema([(c.name, c.type) for c in self.columns], metadata=metadata)
+
+    @functools.cached_property
+    def image_columns(self) -> tuple[str, ...]:
+        return tuple(c.name for c in self.columns if c.type == IMAGE)
+
+    @functools.cached_property
+    def hashed_columns(self) -> tuple[str, ...]:
+        return tuple(c.name for c in self.columns if not c.volatile)
+
+
+_SAMPLE_ID = Column("sample_id", pa.string(), "names the sample: its path below the source")
+_SPLIT = Column("split", pa.string(), "train, val or test")
+_FACE_BOX = pa.list_(pa.float32())
+
+SCENES = TableKind(
+    "scenes",
+    (
+        _SAMPLE_ID,
+        _SPLIT,
+        Column("source", pa.string(), "base name of the folder or dataset it came from"),
+        Column("image", IMAGE, "the scene: 8-bit sRGB PNG, upright, without metadata"),
+        Column("width", pa.int32(), "px"),
+        Column("height", pa.int32(), "px"),
+        Column("sha256", pa.string(), "of the source file's bytes, hex"),
+        Column("phash", pa.string(), "64-bit perceptual hash, hex"),
+        Column("identity", pa.string(), "label of the person, as given by the source"),
+        Column("file_id", pa.string(), "the generator's own name for the image"),
+        Column("prompt", pa.string(), "text the scene was generated from"),
+        Column("seed", pa.int64(), "seed the scene was generated from"),
+        Column("face_bbox", _FACE_BOX, "x0, y0, x1, y1 in px of the scene"),
+        Column("face_score", pa.float32(), "the detector's confidence, 0..1"),
+        Column("landmarks5", pa.list_(pa.float32()), "5 points x, y in px: eyes, nose, mouth"),
+        Column("landmarks68", pa.list_(pa.float32()), "68 points x, y in px"),
+        Column("identity_score", pa.float32(), "cosine to the reference, -1..1"),
+        Column("identity_model", pa.string(), "the network behind identity_score"),
+        Column("scores", SCORES, "every score that a step gave"),
+        Column("tags", pa.list_(pa.string()), "what is to be seen"),
+        Column("camera", CAMERA, "how it was taken"),
+        Column("licence", pa.string(), "of the source image, or unknown"),
+        Column("consent", pa.string(), "basis of consent, or unknown"),
+        Column("source_url", pa.string(), "where it was published"),
+        Column("provenance", pa.string(), "JSON: recipe hash, step versions, weight hashes"),
+    ),
+    key=("sample_id",),
+)
+
+PAIRS = TableKind(
+    "pairs",
+    (
+        _SAMPLE_ID,
+        _SPLIT,
+        Column("version", pa.int32(), "0.. : independent degradations of one clean image"),
+        Column("operator_id", pa.string(), "names the operator: the label of contrastive training"),
+        Column("lq", IMAGE, "low-quality image, PNG at LQ size"),
+        Column("hq", IMAGE, "clean image, PNG"),
+        Column("width", pa.int32(), "of the clean image, px"),
+        Column("height", pa.int32(), "of the clean image, px"),
+        Column("sha256", pa.string(), "of the clean image's source file, hex"),
+        Column("identity", pa.string(), "label of the person, as given by the source"),
+        Column("face_bbox", _FACE_BOX, "x0, y0, x1, y1 in px of the clean image"),
+        Column("lq_face_bbox", _FACE_BOX, "x0, y0, x1, y1 in px of the LQ image"),
+        Column("operator", pa.string(), "JSON record: reproduces the LQ bit for bit"),
+        Column("seed", pa.int64(), "of the per-pixel noise"),
+        Column("licence", pa.string(), "of the source image, or unknown"),
+        Column("consent", pa.string(), "basis of consent, or unknown"),
+        Column("provenance", pa.string(), "JSON: recipe hash, step versions, weight hashes"),
+    ),
+    key=("sample_id", "version"),
+    repeated_images=("hq",),
+)
+
+RESULTS = TableKind(
+    "results",
+    (
+        _SAMPLE_ID,
+        _SPLIT,
+        Column("version", pa.int32(), "which degradation of the sample"),
+        Column("suite", pa.string(), "what was measured on"),
+        Column("method", pa.string(), "what restored it"),
+        Column("metric", pa.string(), "key of the metric"),
+        Column("value", pa.float64(), "the score, or null where there is none"),
+        Column("status", pa.string(), "ok, or why there is no score"),
+        Column("identity", pa.string(), "label of the person, for per-identity grouping"),
+        Column("restore_s", pa.float64(), "wall seconds of the method", volatile=True),
+        Column("provenance", pa.string(), "JSON: recipe hash, step versions, weight hashes"),
+    ),
+    key=("method", "sample_id", "version", "metric"),
+)
+
+DROPS = TableKind(
+    "drops",
+    (
+        _SAMPLE_ID,
+        Column("step", pa.string(), "the step that refused it"),
+        Column("kind", pa.string(), "drop: a step decided so; error: it could not be used"),
+        Column("reason", pa.string(), "stable snake_case word"),
+        Column("detail", pa.string(), "for people"),
+        Column("scores", SCORES, "every score that it had by then"),
+        Column("thumbnail", IMAGE, "small JPEG, where there were pixels"),
+    ),
+    key=("sample_id",),
+)
+
+KINDS = {kind.name: kind for kind in (SCENES, PAIRS, RESULTS)}
