@@ -142,7 +142,9 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> tuple[Recip
 
 
 def _as_recipe_error(error: ValidationError, source: RecipeSource) -> RecipeError:
-    first = error.errors()[0]
+    found = error.errors()
+    # A misspelt key is also a missing one: its spelling is what to mend.
+    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
     keys = [key for key in first["loc"] if isinstance(key, str | int)]
     if first["type"] == "extra_forbidden":
         what, next_step = f"unknown key {keys[-1]!r}", did_you_mean(str(keys[-1]), _HEAD_KEYS)

@@ -40,24 +40,24 @@ def _root(
     pass
 
 
-app.add_typer(build.app, name="build")
-app.command()(degrade.degrade)
-_train = typer.Typer(help="Train FaDeX or the restorer.", no_args_is_help=True)
-unbuilt.register_group(_train, "train")
-app.add_typer(_train, name="train")
-unbuilt.register(app, "restore")
-app.command()(bench.bench)
-app.command()(bench.leaderboard)
-unbuilt.register(app, "inspect")
-app.command()(dataset.verify)
-app.command()(dataset.funnel)
-unbuilt.register(app, "forget")
-unbuilt.register(app, "publish")
-_weights = typer.Typer(help="List, fetch and verify model weights.", no_args_is_help=True)
-unbuilt.register_group(_weights, "weights")
-app.add_typer(_weights, name="weights")
-unbuilt.register(app, "doctor")
-app.command()(demo.demo)
+MAKE, MEASURE, SHARE, MACHINE = "Make data", "Restore and measure", "Look and share", "This machine"
+
+app.add_typer(build.app, name="build", rich_help_panel=MAKE)
+app.command(rich_help_panel=MAKE)(degrade.degrade)
+_train = unbuilt.group("train", "Train FaDeX or the restorer.")
+app.add_typer(_train, name="train", rich_help_panel=MEASURE)
+unbuilt.register(app, "restore", MEASURE)
+app.command(rich_help_panel=MEASURE)(bench.bench)
+app.command(rich_help_panel=MEASURE)(bench.leaderboard)
+unbuilt.register(app, "inspect", SHARE)
+app.command(rich_help_panel=SHARE)(dataset.verify)
+app.command(rich_help_panel=SHARE)(dataset.funnel)
+unbuilt.register(app, "forget", SHARE)
+unbuilt.register(app, "publish", SHARE)
+_weights = unbuilt.group("weights", "List, fetch and verify model weights.")
+app.add_typer(_weights, name="weights", rich_help_panel=MACHINE)
+unbuilt.register(app, "doctor", MACHINE)
+app.command(rich_help_panel=MACHINE)(demo.demo)
 
 
 def main() -> None:

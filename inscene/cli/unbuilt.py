@@ -33,7 +33,7 @@ def not_built(command: str) -> NotBuiltYetError:
     return NotBuiltYetError(f"'inscene {command}' is not built yet in this version")
 
 
-def register(app: typer.Typer, command: str) -> None:
+def register(app: typer.Typer, command: str, panel: str | None = None) -> None:
     """Add one of :data:`COMMANDS` to the group that it belongs to."""
 
     def run(rest: _Anything = None) -> None:
@@ -42,6 +42,7 @@ def register(app: typer.Typer, command: str) -> None:
     app.command(
         command.rpartition(" ")[2],
         help=f"{COMMANDS[command]} (not built yet).",
+        rich_help_panel=panel,
         context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
     )(run)
 
@@ -51,3 +52,10 @@ def register_group(app: typer.Typer, group: str) -> None:
     for command in COMMANDS:
         if command.startswith(f"{group} "):
             register(app, command)
+
+
+def group(name: str, help: str) -> typer.Typer:
+    """A group of which no command is built yet."""
+    app = typer.Typer(help=help, no_args_is_help=True)
+    register_group(app, name)
+    return app

@@ -122,10 +122,14 @@ def _list_url(url: str) -> list[Input]:
     store = open_store(url)
     if parquet := store.list("*.parquet"):
         return _list_parquet([store.describe(name) for name in parquet])
-    names = [name for name in store.list("**") if images.is_image_name(name)]
-    if not names and images.is_image_name(url):
+    names = [name for name in store.list("**") if _is_image_name(name)]
+    if not names and _is_image_name(url):
         return [Input(_base_name(url), None, url)]
     return [Input(name, None, store.describe(name)) for name in names]
+
+
+def _is_image_name(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in images.IMAGE_SUFFIXES
 
 
 def _list_parquet(files: Iterable[str]) -> list[Input]:
