@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import math
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ _UPRIGHT = {
 }
 _REDUCED_SIZE = 1  # bit of TIFF's NewSubfileType: a smaller copy of another page
 _MAX_PREVIEW_PAGES = 16
+_MAX_TILE_PIXELS = 2048**2  # writers use 256² to 1024², whatever the image; larger ones follow it
 _MIN_IS_WHITE = 0  # TIFF PhotometricInterpretation
 
 
@@ -79,7 +81,7 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Decoded:
         try:
             image = Image.open(io.BytesIO(data), formats=[image_format])
             _refuse_too_many_pixels(image.size, limits)
-            return _to_decoded(image, data, limits)
+            return _to_decoded(image, data)
         except (SampleError, MemoryError):
             raise
         # Plugins answer hostile bytes with anything from struct.error to ZeroDivisionError.
@@ -106,9 +108,9 @@ def _diagnosis(data: bytes, image_format: str, error: Exception) -> SampleError:
     return fault.error(f"{image_format}, {len(data)} bytes: {said}")
 
 
-def _to_decoded(image: Image.Image, data: bytes, limits: Limits) -> Decoded:
+def _to_decoded(image: Image.Image, data: bytes) -> Decoded:
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        _refuse_unfit_tiff(image, limits)
+        _refuse_unfit_tiff(image)
     elif image.format != "MPO" and getattr(image, "is_animated", False):
         raise ImageFault.ANIMATED.error(f"{getattr(image, 'n_frames', 'several')} frames")
     bit_depth = _bit_depth(image, data)
@@ -137,13 +139,12 @@ def _to_decoded(image: Image.Image, data: bytes, limits: Limits) -> Decoded:
     )
 
 
-def _refuse_unfit_tiff(image: TiffImagePlugin.TiffImageFile, limits: Limits) -> None:
+def _refuse_unfit_tiff(image: TiffImagePlugin.TiffImageFile) -> None:
     tags, names = image.tag_v2, ExifTags.Base
     # Camera raws are TIFFs whose first page is a thumbnail: it must not pass for the photo.
     if tags.get(names.NewSubfileType, 0) & _REDUCED_SIZE or names.DNGVersion in tags:
         raise ImageFault.FORMAT_UNSUPPORTED.error("the content is camera raw")
-    # libtiff allocates a whole tile, whatever the size of the image.
-    _refuse_too_many_pixels((tags.get(names.TileWidth, 0), tags.get(names.TileLength, 0)), limits)
+    _check_tiff_blocks(image)
     for page in range(1, _MAX_PREVIEW_PAGES + 1):
         try:
             image.seek(page)
@@ -152,6 +153,27 @@ def _refuse_unfit_tiff(image: TiffImagePlugin.TiffImageFile, limits: Limits) -> 
         if not image.tag_v2.get(names.NewSubfileType, 0) & _REDUCED_SIZE:
             raise ImageFault.MULTIPAGE.error(f"page {page + 1} is not a preview of page 1")
     image.seek(0)
+
+
+def _check_tiff_blocks(image: TiffImagePlugin.TiffImageFile) -> None:
+    """Raises CORRUPT where the strips or tiles listed cannot be those of the image.
+
+    Pillow leaves the area of unlisted strips black, and libtiff allocates a whole tile, whatever
+    the size of the image.
+    """
+    tags, names = image.tag_v2, ExifTags.Base
+    width, height = tags[names.ImageWidth], tags[names.ImageLength]
+    if names.TileWidth in tags:
+        across, down = tags[names.TileWidth], tags[names.TileLength]
+        if across * down > max(_MAX_TILE_PIXELS, 4 * width * height):
+            raise ImageFault.CORRUPT.error(f"tiles of {across}x{down} for {width}x{height} pixels")
+        listed = tags[names.TileOffsets]
+    else:
+        across, down = width, min(tags.get(names.RowsPerStrip, height), height)
+        listed = tags[names.StripOffsets]
+    needed = math.ceil(width / across) * math.ceil(height / down)
+    if len(listed) < needed:
+        raise ImageFault.CORRUPT.error(f"{len(listed)} blocks of pixels listed, {needed} needed")
 
 
 def _bit_depth(image: Image.Image, data: bytes) -> int:
