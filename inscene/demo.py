@@ -1,6 +1,6 @@
 """The main job on photographs that installed packages carry: nothing to download, nothing to find.
 
-    photos → scenes → degraded pairs → two classical methods → leaderboard
+photos → scenes → degraded pairs → two classical methods → leaderboard
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """Every error that a user can meet, its exit code and the next step it suggests.
 
-    InsceneError                 what, where, why, next step
-    ├── UsageError               2  a command, a path or a name that makes no sense
-    │   └── RecipeError          2  a YAML file or a ``--set`` that does not fit its model
-    ├── BusyError                3  another run holds the dataset folder
-    ├── MachineError             4  something this machine lacks: disk, memory, a package, weights
-    │   └── NotBuiltYetError     4  a command of the contract whose code is still to come
-    └── VerificationError        5  a dataset that does not agree with its own records
+InsceneError                 what, where, why, next step
+├── UsageError               2  a command, a path or a name that makes no sense
+│   └── RecipeError          2  a YAML file or a ``--set`` that does not fit its model
+├── BusyError                3  another run holds the dataset folder
+├── MachineError             4  something this machine lacks: disk, memory, a package, weights
+│   └── NotBuiltYetError     4  a command of the contract whose code is still to come
+└── VerificationError        5  a dataset that does not agree with its own records
 
-    SampleError                  one input is unusable; the run goes on (exit code 1 at its end)
+SampleError                  one input is unusable; the run goes on (exit code 1 at its end)
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class VerificationError(InsceneError):
 
 
 class SampleError(Exception):
-    """One sample cannot be used. ``reason`` is a stable snake_case word; ``detail`` is for people."""
+    """One sample is unusable. ``reason`` is a stable snake_case word, ``detail`` is for people."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(reason, detail)

@@ -72,9 +72,10 @@ def test_the_hash_is_of_the_meaning_not_of_the_text(tmp_path: Path) -> None:
     assert load(tmp_path, "# a comment\n" + GOOD.replace("40", "40.0")).hash == as_written
     assert load(tmp_path, GOOD + "batch_rows: 3\n").hash == as_written  # the result is the same
     assert load(tmp_path, GOOD + "seed: 1\n").hash != as_written
-    assert load(tmp_path, GOOD, "decode.max_megapixels=80").hash == load(
-        tmp_path, GOOD.replace(":\n      max_megapixels: 40", "")
-    ).hash  # a default that is written out
+    assert (
+        load(tmp_path, GOOD, "decode.max_megapixels=80").hash
+        == load(tmp_path, GOOD.replace(":\n      max_megapixels: 40", "")).hash
+    )  # a default that is written out
 
 
 def test_canonical_json_refuses_nan() -> None:

@@ -75,14 +75,16 @@ def load_boards(locations: Sequence[str]) -> list[Board]:
             key = (str(frame["suite"].iloc[0]), str(frame["method"].iloc[0]))
             if key in samples:
                 raise UsageError(
-                    f"two results of {key[1]!r} on {key[0]!r}", where=store.root,
+                    f"two results of {key[1]!r} on {key[0]!r}",
+                    where=store.root,
                     next_step="Give each method once.",
                 )
             samples[key] = inputs
             frames.append(frame)
     everything = pd.concat(frames)
     return [
-        _board(str(suite), frame, samples) for suite, frame in everything.groupby("suite", sort=True)
+        _board(str(suite), frame, samples)
+        for suite, frame in everything.groupby("suite", sort=True)
     ]
 
 

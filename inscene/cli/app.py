@@ -71,5 +71,5 @@ def main() -> None:
         print("Interrupted. The same command resumes.", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output went away: nothing to say, nobody to say it to
+        sys.stderr.close()  # whoever read our output went away: nobody is left to speak to
         sys.exit(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -13,8 +13,11 @@ from inscene.cli.console import print_json, print_plan, print_summary, say
 from inscene.cli.unbuilt import not_built
 from inscene.errors import ExitCode, UsageError
 
+if TYPE_CHECKING:
+    from inscene.bench.leaderboard import Format as TextFormat
 
-class Format(str, enum.Enum):
+
+class Format(enum.StrEnum):
     table = "table"
     markdown = "markdown"
     csv = "csv"
@@ -81,7 +84,7 @@ def leaderboard(
 
     if format_ in (Format.latex, Format.html):
         raise not_built(f"leaderboard --format {format_.value}")
-    text = render(load_boards(results), format_.value)
+    text = render(load_boards(results), cast("TextFormat", format_.value))
     if out is None:
         print(text)
     else:

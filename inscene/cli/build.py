@@ -32,9 +32,7 @@ def gallery(
     execute(
         recipe or "gallery",
         source,
-        RunOptions(
-            out, set_ or [], limit, seed, executor, workers, ray_address, plan, json
-        ),
+        RunOptions(out, set_ or [], limit, seed, executor, workers, ray_address, plan, json),
     )
 
 

@@ -44,12 +44,23 @@ def degrade(
         raise not_built("degrade --preset")
     if varying_blur:
         raise not_built("degrade --varying-blur")
-    overrides = [f"degrade.{key}={value}" for key, value in
-                 (("profile", profile), ("versions", versions)) if value is not None]
+    overrides = [
+        f"degrade.{key}={value}"
+        for key, value in (("profile", profile), ("versions", versions))
+        if value is not None
+    ]
     execute(
         recipe or "degrade",
         source,
         RunOptions(
-            out, [*overrides, *(set_ or [])], limit, seed, executor, workers, ray_address, plan, json
+            out,
+            [*overrides, *(set_ or [])],
+            limit,
+            seed,
+            executor,
+            workers,
+            ray_address,
+            plan,
+            json,
         ),
     )

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 
-class Executor(str, enum.Enum):
+class Executor(enum.StrEnum):
     auto = "auto"
     inline = "inline"
     process = "process"
@@ -41,4 +41,6 @@ RayAddress = Annotated[str | None, typer.Option(help="Ray cluster to run on, e.g
 PlanOnly = Annotated[bool, typer.Option("--plan", help="Say what would be done, and stop.")]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
 Dataset = Annotated[str, typer.Argument(help="Dataset folder or URL.")]
-OutFile = Annotated[Path | None, typer.Option("--out", "-o", help="File to write. Default: stdout.")]
+OutFile = Annotated[
+    Path | None, typer.Option("--out", "-o", help="File to write. Default: stdout.")
+]

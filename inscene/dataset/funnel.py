@@ -48,9 +48,9 @@ def funnel(location: str) -> Funnel:
                 key = (step, kind, reason)
                 counts[key] = counts.get(key, 0) + count
 
-    def place(key: tuple[str, str, str]) -> tuple[int, int, str]:
+    def rank(key: tuple[str, str, str]) -> tuple[int, int, str]:
         step, _, reason = key
         return (order.index(step) if step in order else len(order), -counts[key], reason)
 
-    losses = tuple(Loss(*key, counts[key]) for key in sorted(counts, key=place))
+    losses = tuple(Loss(*key, counts[key]) for key in sorted(counts, key=rank))
     return Funnel(inputs, kept, rows, unfinished, losses)

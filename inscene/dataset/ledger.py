@@ -1,10 +1,10 @@
 """The ledger of a dataset folder: what its run is, which shards there are, which are done.
 
-    run/recipe.json      the fingerprint of the recipe; its presence says that a plan exists
-    run/plan.jsonl       the shards, one a line
-    run/records/*.json   one completion record a shard
-    run/kills.json       inputs that were in work when a worker died
-    run/quarantine.json  inputs that killed workers twice
+run/recipe.json      the fingerprint of the recipe; its presence says that a plan exists
+run/plan.jsonl       the shards, one a line
+run/records/*.json   one completion record a shard
+run/kills.json       inputs that were in work when a worker died
+run/quarantine.json  inputs that killed workers twice
 """
 
 from __future__ import annotations

@@ -220,4 +220,3 @@ def package_versions() -> dict[str, str]:
 def provenance(recipe_hash: str, steps: dict[str, int]) -> str:
     """The JSON of a row's provenance column: the same for every row of a run."""
     return canonical_json({"recipe": recipe_hash, "steps": steps})
-

@@ -6,6 +6,7 @@ Listing gives ids and places, never pixels; reading happens in the worker that n
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ class Input:
 
 
 def list_inputs(sources: Sequence[str]) -> list[Input]:
-    """Every input of the sources, sorted by id. With several folders, ids begin with the folder's name.
+    """Every input of the sources, sorted by id. With several folders, ids begin with their names.
 
     Raises :class:`UsageError` for a source that is missing, empty, unfinished or ambiguous, and for
     ids that repeat.
@@ -58,7 +59,7 @@ def list_inputs(sources: Sequence[str]) -> list[Input]:
         prefix = "" if alone else f"{name}/"
         inputs += [_renamed(entry, prefix + entry.id) for entry in found]
     inputs.sort(key=lambda entry: entry.id)
-    for one, other in zip(inputs, inputs[1:], strict=False):
+    for one, other in itertools.pairwise(inputs):
         if one.id == other.id:
             raise UsageError(f"the id {one.id!r} occurs twice", where=f"{one.file}, {other.file}")
     return inputs
@@ -159,7 +160,9 @@ def _ids(parquet: pq.ParquetFile, group: int, file: str) -> list[tuple[str, str 
 
 def _image_column(schema: pa.Schema, file: str) -> str:
     """The column that is the clean image: ``image``, ``hq`` of pairs, or the only image there."""
-    found = [field.name for field in schema if field.type == IMAGE or field.type == pa.binary()]
+    found: list[str] = [
+        field.name for field in schema if field.type == IMAGE or field.type == pa.binary()
+    ]
     for name in ("image", "hq"):
         if name in found:
             return name

@@ -2,32 +2,8 @@
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
-
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from inscene.degrade.values import (
-    Beta,
-    Cutoff,
-    Family,
-    Filter,
-    JpegBackend,
-    KernelSize,
-    NoiseSigma,
-    PoissonLevels,
-    PoissonScale,
-    Quality,
-    Registration,
-    Scale,
-    ScaleFactor,
-    Sigma,
-)
-from inscene.errors import RecipeError, UsageError
-from inscene.shipped import shipped_folder, shipped_names
-from inscene.suggest import did_you_mean
+from typing import TypeVar
 
 T = TypeVar("T")
 

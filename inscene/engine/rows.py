@@ -14,7 +14,8 @@ from inscene.errors import SampleError
 
 @dataclass
 class Row:
-    """One sample: the id of the input it came from, the columns of its table, and the decoded pixels while it is being worked on."""
+    """One sample: the input it came from, the columns of its table, and its pixels while it is
+    being worked on."""
 
     input_id: str
     columns: dict[str, Any]

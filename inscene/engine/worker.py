@@ -68,7 +68,9 @@ class Worker:
         looked_at = [entry for entry in batch if entry.id not in task.quarantined]
         for entry in batch:
             if entry.id in task.quarantined:
-                why = Fail("killed_worker_twice", "a worker died at it twice; it was not tried again")
+                why = Fail(
+                    "killed_worker_twice", "a worker died at it twice; it was not tried again"
+                )
                 refused[entry.id] = ("quarantine", why, None)
         for entry, columns in read_inputs(looked_at, self._needs):
             if isinstance(columns, SampleError):

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, TiffImagePlugin, features
+from PIL import ExifTags, Image, TiffImagePlugin
 
 from inscene.errors import SampleError
 from inscene.images import headers
@@ -25,10 +25,13 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_REDUCED_SIZE = 1  # bit of TIFF's NewSubfileType: a smaller copy of another page
+# TIFF (revision 6.0).
+_REDUCED_SIZE = 1  # bit of NewSubfileType: a smaller copy of another page
 _MAX_PREVIEW_PAGES = 16
 _MAX_TILE_PIXELS = 2048**2  # writers use 256² to 1024², whatever the image; larger ones follow it
-_MIN_IS_WHITE = 0  # TIFF PhotometricInterpretation
+_UNSIGNED, _UNDEFINED = 1, 4  # SampleFormat
+_PLANAR = 2  # PlanarConfiguration
+_MIN_IS_WHITE = 0  # PhotometricInterpretation
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -71,15 +74,13 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Decoded:
     if not data:
         raise ImageFault.EMPTY_FILE.error()
     image_format = headers.sniff(data)
-    if image_format in ("AVIF", "WEBP") and not features.check(image_format.lower()):
-        raise ImageFault.FORMAT_UNSUPPORTED.error(f"this Pillow was built without {image_format}")
     if image_format == "PNG":
         headers.check_png(data)
     if image_format == "WEBP" and (size := headers.webp_size(data)):
         _refuse_too_many_pixels(size, limits)
     with strict_and_quiet:
         try:
-            image = Image.open(io.BytesIO(data), formats=[image_format])
+            image = _open(data, image_format)
             _refuse_too_many_pixels(image.size, limits)
             return _to_decoded(image, data)
         except (SampleError, MemoryError):
@@ -87,6 +88,21 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Decoded:
         # Plugins answer hostile bytes with anything from struct.error to ZeroDivisionError.
         except Exception as error:
             raise _diagnosis(data, image_format, error) from error
+
+
+def _open(data: bytes, image_format: str) -> Image.Image:
+    """Pillow's plugin for one known format, header only.
+
+    ``Image.open(formats=[…])`` does the same, but answers every failure with "cannot identify
+    image file", where the plugin says what it does not like.
+    """
+    if image_format not in Image.OPEN:
+        Image.init()
+    factory, accept = Image.OPEN.get(image_format, (None, None))
+    # Plugins whose library is missing answer with a sentence instead of a yes or no.
+    if factory is None or (accept and isinstance(accept(data[:16]), str)):
+        raise ImageFault.FORMAT_UNSUPPORTED.error(f"this Pillow was built without {image_format}")
+    return factory(io.BytesIO(data), "")
 
 
 def _refuse_too_many_pixels(size: tuple[int, int], limits: Limits) -> None:
@@ -98,13 +114,15 @@ def _refuse_too_many_pixels(size: tuple[int, int], limits: Limits) -> None:
 
 
 def _diagnosis(data: bytes, image_format: str, error: Exception) -> SampleError:
-    """The plugin's exception as one of two reasons: bytes are missing, or bytes are wrong."""
-    said = str(error)
-    # Pillow's fallback names the in-memory file by its address, which helps nobody.
-    if not said or "cannot identify" in said:
-        said = f"no {image_format} decoder accepts the content"
-    cut = "truncated" in said.lower() or "EOF" in said or headers.is_cut(data, image_format)
-    fault = ImageFault.TRUNCATED if cut else ImageFault.CORRUPT
+    """The plugin's exception as a reason: an unusual kind of pixels, bytes missing, bytes wrong."""
+    said = f"{type(error).__name__}: {error}"
+    if isinstance(error, (OSError, SyntaxError)) and str(error):  # Pillow's own sentences
+        said = str(error)
+    fault = ImageFault.CORRUPT
+    if image_format == "TIFF" and "unknown pixel mode" in said:
+        fault = ImageFault.PIXELS_UNSUPPORTED
+    elif "truncated" in said.lower() or "EOF" in said or headers.is_cut(data, image_format):
+        fault = ImageFault.TRUNCATED
     return fault.error(f"{image_format}, {len(data)} bytes: {said}")
 
 
@@ -144,6 +162,7 @@ def _refuse_unfit_tiff(image: TiffImagePlugin.TiffImageFile) -> None:
     # Camera raws are TIFFs whose first page is a thumbnail: it must not pass for the photo.
     if tags.get(names.NewSubfileType, 0) & _REDUCED_SIZE or names.DNGVersion in tags:
         raise ImageFault.FORMAT_UNSUPPORTED.error("the content is camera raw")
+    _check_tiff_samples(image)
     _check_tiff_blocks(image)
     for page in range(1, _MAX_PREVIEW_PAGES + 1):
         try:
@@ -153,6 +172,16 @@ def _refuse_unfit_tiff(image: TiffImagePlugin.TiffImageFile) -> None:
         if not image.tag_v2.get(names.NewSubfileType, 0) & _REDUCED_SIZE:
             raise ImageFault.MULTIPAGE.error(f"page {page + 1} is not a preview of page 1")
     image.seek(0)
+
+
+def _check_tiff_samples(image: TiffImagePlugin.TiffImageFile) -> None:
+    """Refuses what Pillow would decode to a wrong picture instead of an error."""
+    tags, names = image.tag_v2, ExifTags.Base
+    if not set(tags.get(names.SampleFormat, (_UNSIGNED,))) <= {_UNSIGNED, _UNDEFINED}:
+        raise ImageFault.PIXELS_UNSUPPORTED.error("signed or floating-point samples")
+    depth = max(tags.get(names.BitsPerSample, (1,)))
+    if depth > 8 and tags.get(names.PlanarConfiguration) == _PLANAR:
+        raise ImageFault.PIXELS_UNSUPPORTED.error(f"{depth}-bit samples in separate planes")
 
 
 def _check_tiff_blocks(image: TiffImagePlugin.TiffImageFile) -> None:
@@ -199,8 +228,11 @@ def _split_alpha(image: Image.Image, bit_depth: int) -> tuple[Image.Image, Image
         return _split_grey16(image, bit_depth)
     if image.has_transparency_data:
         key = image.info.get("transparency")
-        if bit_depth == 16 and isinstance(key, tuple):  # Pillow compares it with 8-bit pixels
+        # PNG gives a transparent colour in the file's own depth, Pillow compares it with 8 bits.
+        if bit_depth == 16 and isinstance(key, tuple):
             image.info["transparency"] = tuple(value >> 8 for value in key)
+        elif image.mode == "L" and isinstance(key, int):
+            image.info["transparency"] = key * 255 // (2**bit_depth - 1)
         whole = image.convert("RGBA")
         # Grey stays one channel, because a grey profile fits nothing else.
         grey = image.mode in ("1", "L", "LA", "La")

@@ -1,4 +1,4 @@
-"""The command line starts fast because it imports little. Tested by what is imported, not by time."""
+"""The command line starts fast because it imports little: tested by imports, not by time."""
 
 import subprocess
 import sys
@@ -6,8 +6,8 @@ import sys
 import pytest
 
 HEAVY = {
-    "torch", "ray", "diffusers", "pandas", "numpy", "pyarrow", "cv2", "datasets", "scipy", "skimage",
-    "PIL", "yaml", "fsspec", "huggingface_hub", "ultralytics", "insightface", "pyiqa",
+    "torch", "ray", "diffusers", "pandas", "numpy", "pyarrow", "cv2", "datasets", "scipy",
+    "skimage",    "PIL", "yaml", "fsspec", "huggingface_hub", "ultralytics", "insightface", "pyiqa",
 }  # fmt: skip
 
 HELP = """
@@ -23,7 +23,9 @@ except SystemExit as end:
 
 def imported_by(code: str) -> set[str]:
     script = f"{code}\nimport sys\nprint('MODULES', *sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     line = done.stdout.rpartition("MODULES ")[2]
     return {name.partition(".")[0] for name in line.split()}
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from synthetic_photos import synthetic_photo
 
 
@@ -73,7 +72,7 @@ def test_the_mean_is_the_mean_of_the_scores(made: Path, inscene) -> None:
 
 
 def test_outputs_of_another_program(made: Path, tmp_path: Path, inscene) -> None:
-    """The clean images as outputs score best; a missing and a wrong one are reported, not hidden."""
+    """The clean images as outputs score best; a missing and a wrong one are reported."""
     from PIL import Image
 
     outputs = tmp_path / "outputs"
@@ -99,9 +98,7 @@ def test_outputs_of_another_program(made: Path, tmp_path: Path, inscene) -> None
 def test_bench_is_resumed_and_extended_by_method(made: Path, inscene) -> None:
     done = made / "results/pairs--bicubic/data"
     before = {path: path.stat().st_mtime_ns for path in done.iterdir()}
-    inscene(
-        "bench", "--method", "bicubic", "--dataset", made / "pairs", "--out", made / "results"
-    )
+    inscene("bench", "--method", "bicubic", "--dataset", made / "pairs", "--out", made / "results")
     assert {path: path.stat().st_mtime_ns for path in done.iterdir()} == before
 
 
@@ -143,7 +140,9 @@ def test_pages_are_indexed_and_repeated_images_stored_once(made: Path) -> None:
         (["degrade", "x", "--out", "y", "--preset", "d1"], 4, ["not built yet"]),
     ],
 )
-def test_errors_say_what_and_what_next(arguments, code, words, inscene, tmp_path, monkeypatch) -> None:
+def test_errors_say_what_and_what_next(
+    arguments, code, words, inscene, tmp_path, monkeypatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     done = inscene(*arguments, code=code)
     assert "Traceback" not in done.stderr
@@ -154,8 +153,6 @@ def test_errors_say_what_and_what_next(arguments, code, words, inscene, tmp_path
 
 def test_plan_writes_nothing(made: Path, tmp_path: Path, inscene) -> None:
     out = tmp_path / "out"
-    plan = json.loads(
-        inscene("degrade", made / "scenes", "--out", out, "--plan", "--json").stdout
-    )
+    plan = json.loads(inscene("degrade", made / "scenes", "--out", out, "--plan", "--json").stdout)
     assert (plan["inputs"], plan["shards"], plan["makes"]) == (6, 1, "pairs")
     assert not out.exists()

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from synthetic_photos import synthetic_photo
 
 from inscene.dataset.verify import verify
 from inscene.engine import run as engine
 from inscene.engine.registry import build
 from inscene.errors import MachineError
 from inscene.recipe import load_recipe
-
-from synthetic_photos import synthetic_photo
 
 
 def run(recipe: Path, source: Path, out: Path, workers: engine.Workers) -> engine.Summary:
@@ -73,7 +72,9 @@ def test_a_bystander_is_acquitted(write_recipe, photos, tmp_path) -> None:
     assert json.loads((out / "run/quarantine.json").read_text()) == {}
 
 
-def test_inline_after_a_death_uses_a_worker_process(write_recipe, photos, tmp_path, inscene) -> None:
+def test_inline_after_a_death_uses_a_worker_process(
+    write_recipe, photos, tmp_path, inscene
+) -> None:
     recipe = write_recipe("steps_for_tests:Poison")
     arguments = ["build", "gallery", photos, "--recipe", recipe, "--out", tmp_path / "out"]
     died = inscene(*arguments, "--executor", "inline", code=None)
