@@ -19,12 +19,11 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, str
     the numbers are then read as sRGB, which nearly all such files are, and the flag keeps the
     fact. CMYK without a usable profile is converted by the plain ink formula.
     """
-    if not profile:
-        return image.convert("RGB"), None, False
-    name, transform, usable = _transform(profile, image.mode)
-    if transform is None:
-        return image.convert("RGB"), name, not usable
-    return transform.apply(image), name, False
+    name, transform, usable = _transform(profile, image.mode) if profile else (None, None, True)
+    if transform is not None:
+        return transform.apply(image), name, False
+    # convert() copies even where there is nothing to convert.
+    return image if image.mode == "RGB" else image.convert("RGB"), name, not usable
 
 
 @functools.lru_cache(maxsize=16)  # a camera writes the same profile into every file

@@ -74,6 +74,8 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Decoded:
     if not data:
         raise ImageFault.EMPTY_FILE.error()
     image_format = headers.sniff(data)
+    if image_format == "JPEG":
+        headers.check_jpeg(data)
     if image_format == "PNG":
         headers.check_png(data)
     if image_format == "WEBP" and (size := headers.webp_size(data)):

@@ -25,6 +25,7 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"MM\0+", "TIFF"),
 )
 _BMP_HEADER_SIZES = (12, 16, 40, 52, 56, 64, 108, 124)
+_MAX_SCANS = 100
 _PPM_START = re.compile(rb"P[1-6]\s+[#\d]")
 
 # Images that people do put into photo folders, named so that the message can say what they are.
@@ -125,6 +126,36 @@ def check_png(data: bytes) -> None:
     raise ImageFault.TRUNCATED.error(f"the {len(data)} bytes end before the PNG end chunk")
 
 
+def check_jpeg(data: bytes) -> None:
+    """Raises CORRUPT on an absurd number of scans.
+
+    Every scan of a progressive file passes over the whole picture, so a small file of thousands
+    could keep a worker busy for hours.
+    """
+    start = _first_scan(data)
+    end = data.find(b"\xff\xd9", start)
+    scans = data.count(b"\xff\xda", start, end if end >= 0 else len(data)) if start >= 0 else 0
+    if scans > _MAX_SCANS:
+        raise ImageFault.CORRUPT.error(f"{scans} scans; encoders write at most a few dozen")
+
+
+def _first_scan(data: bytes) -> int:
+    """Where the first scan of a JPEG starts: -1 on nonsense before it, the length if beyond it.
+
+    From there on, FF D9 can only be the end marker and FF DA only a further scan: in coded data a
+    zero follows every FF. Before, a thumbnail may contain both.
+    """
+    at = 2
+    while at + 4 <= len(data):
+        marker = data[at + 1]
+        if data[at] != 0xFF:
+            return -1
+        if marker == 0xDA:
+            return at
+        at += 1 if marker == 0xFF else 2 + struct.unpack_from(">H", data, at + 2)[0]
+    return len(data)
+
+
 def is_cut(data: bytes, image_format: str) -> bool:
     """Whether a file *that failed to decode* lacks its end, rather than being wrong inside.
 
@@ -137,18 +168,8 @@ def is_cut(data: bytes, image_format: str) -> bool:
 
 
 def _jpeg_is_cut(data: bytes) -> bool:
-    at = 2
-    while at + 4 <= len(data):
-        marker = data[at + 1]
-        if data[at] != 0xFF:
-            return False
-        if marker == 0xDA:  # entropy-coded data follows, where FF D9 can only be the end marker
-            return data.find(b"\xff\xd9", at) < 0
-        if marker == 0xFF:
-            at += 1
-        else:
-            at += 2 + struct.unpack_from(">H", data, at + 2)[0]
-    return True
+    scan = _first_scan(data)
+    return scan == len(data) or (scan >= 0 and data.find(b"\xff\xd9", scan) < 0)
 
 
 def _webp_is_cut(data: bytes) -> bool:
