@@ -393,9 +393,10 @@ def test_alpha_survives_the_colour_conversion(photo):
 @pytest.mark.parametrize("mode", ["L", "LA"])
 def test_grey_profiles(photo, mode):
     image = Image.fromarray(photo[:, :, 0]).convert(mode)
-    got = decode(save(image, "PNG", icc_profile=icc_profile("Linear grey", 1.0)))
-    assert close_to(got.pixels, srgb_encoded(photo[:, :, :1] / 255), 2)
-    assert not got.icc_ignored
+    got = decode(save(image, "PNG", icc_profile=icc_profile("Grey test", 1.75)))
+    assert close_to(got.pixels, srgb_encoded((photo[:, :, :1] / 255) ** 1.75), 1.5)
+    assert not close_to(got.pixels, photo[:, :, :1], 10)
+    assert (got.icc_profile, got.icc_ignored) == ("Grey test", False)
 
 
 def test_srgb_profiles_leave_the_pixels_alone(photo):

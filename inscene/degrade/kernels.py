@@ -20,7 +20,7 @@ from inscene.degrade.values import EllipseBlur, SincBlur
 def kernel(blur: EllipseBlur | SincBlur) -> Kernel:
     """The size × size kernel, float32 with sum 1; rows go down, columns go right."""
     values = _sinc(blur) if isinstance(blur, SincBlur) else _ellipse(blur)
-    return (values / values.sum()).astype(np.float32)
+    return np.asarray(values / values.sum(), np.float32)
 
 
 def _ellipse(blur: EllipseBlur) -> npt.NDArray[np.float64]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from inscene.degrade.arrays import FloatImage
 from inscene.degrade.values import GaussianNoise, PoissonNoise
@@ -12,7 +11,7 @@ from inscene.seeds import derive_key
 RNG_NAME = f"numpy {np.__version__} SFC64"
 """NumPy may change a distribution's stream from one release to the next, so its version counts."""
 
-LUMA = np.array([0.2989, 0.587, 0.114], np.float32)  # torchvision's weights; they sum to 0.9999
+LUMA = (0.2989, 0.587, 0.114)  # torchvision's weights; they sum to 0.9999
 
 
 def generator(noise_seed: int, name: str) -> np.random.Generator:
@@ -29,13 +28,11 @@ def add_noise(
         field = _gaussian(image.shape, noise, rng)
     else:
         field = _poisson(image, noise, rng)
-    field += image  # broadcasts over the channels if gray
-    return np.clip(field, 0, 1, out=field)
+    noisy = image + field  # a gray field has one channel
+    return np.clip(noisy, 0, 1, out=noisy)
 
 
-def _gaussian(
-    shape: tuple[int, ...], noise: GaussianNoise, rng: np.random.Generator
-) -> FloatImage:
+def _gaussian(shape: tuple[int, ...], noise: GaussianNoise, rng: np.random.Generator) -> FloatImage:
     height, width, channels = shape
     field = rng.standard_normal((height, width, 1 if noise.gray else channels), dtype=np.float32)
     field *= np.float32(noise.sigma / 255)
@@ -48,11 +45,14 @@ def _poisson(image: FloatImage, noise: PoissonNoise, rng: np.random.Generator) -
     The original takes ``levels`` from the number of distinct values in the image, which makes one
     operator mean two things for two images; in photographs it comes out as 256.
     """
-    clean = (image @ LUMA)[..., None] if noise.gray else image
-    clean = np.rint(np.clip(clean, 0, 1) * 255) / np.float32(255)
-    mean = clean * np.float64(noise.levels)
+    clean = _luma(image) if noise.gray else image
+    mean = np.rint(np.clip(clean, 0, 1) * 255) * np.float64(noise.levels / 255)
     field = (rng.poisson(mean) - mean) * (noise.scale / noise.levels)
-    return field.astype(np.float32)
+    return np.asarray(field, np.float32)
 
 
-Field = npt.NDArray[np.float32]
+def _luma(image: FloatImage) -> FloatImage:
+    # Spelt out, not a matrix product: BLAS may sum in another order with another thread count.
+    red, green, blue = (image[..., c : c + 1] * np.float32(LUMA[c]) for c in range(3))
+    luma: FloatImage = red + green + blue
+    return luma

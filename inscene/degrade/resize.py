@@ -1,8 +1,8 @@
 """Resizing with the sample positions and weights of torch's ``interpolate``.
 
-That is ``align_corners=False`` and no antialiasing: bilinear and bicubic (a = -0.75) look at 2 and 4
-input pixels however far the image shrinks, and ``area`` is adaptive average pooling, which OpenCV's
-INTER_AREA is not. A filter is a sparse matrix for rows and one for columns.
+That is ``align_corners=False`` and no antialiasing: bilinear and bicubic (a = -0.75) look at 2 and
+4 input pixels however far the image shrinks, and ``area`` is adaptive average pooling, which
+OpenCV's INTER_AREA is not. A filter is a sparse matrix for rows and one for columns.
 """
 
 from __future__ import annotations

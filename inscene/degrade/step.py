@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from inscene.degrade.versions import degrade_version
 from pydantic import Field
 
 from inscene import images
 from inscene.degrade.profile import load_profile
+from inscene.degrade.versions import degrade_version
 from inscene.engine.rows import Call, Keep, Outcome, Row, row_by_row
 from inscene.engine.step import Step, StepContext
 from inscene.recipe import canonical_json

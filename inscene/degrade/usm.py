@@ -23,7 +23,8 @@ def sharpen(image: FloatImage) -> FloatImage:
     mask = (np.abs(residual) > THRESHOLD).astype(np.float32)
     soft = _blur(mask)
     sharp = np.clip(image + np.float32(AMOUNT) * residual, 0, 1)
-    return soft * sharp + (1 - soft) * image
+    sharpened: FloatImage = soft * sharp + (1 - soft) * image
+    return sharpened
 
 
 def _blur(image: FloatImage) -> FloatImage:

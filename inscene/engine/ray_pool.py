@@ -17,6 +17,7 @@ from inscene.errors import MachineError
 
 SHARDS_IN_FLIGHT = 2  # an actor: the next one is there when it ends one
 START_TIMEOUT_S = 60.0
+ANSWER_TIMEOUT_S = 5.0
 OBJECT_STORE_BYTES = 80 * 2**20  # Ray's smallest; nothing large passes through it
 
 
@@ -107,6 +108,8 @@ def _connect(ray: Any, address: str | None, workers: int) -> bool:
         return False
     import os
 
+    if address:
+        _must_answer(address)
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
         if address:
@@ -126,6 +129,22 @@ def _connect(ray: Any, address: str | None, workers: int) -> bool:
             next_step="Check --ray-address." if address else "Use --executor process.",
         ) from error
     return True
+
+
+def _must_answer(address: str) -> None:
+    """Ray itself tries an address that nobody answers for minutes."""
+    import socket
+    from urllib.parse import urlsplit
+
+    place = urlsplit(address if "://" in address else f"ray://{address}")
+    try:
+        if place.hostname is None or place.port is None:
+            return  # "auto", "local": Ray finds these by itself, and fails at once
+        socket.create_connection((place.hostname, place.port), timeout=ANSWER_TIMEOUT_S).close()
+    except (OSError, ValueError) as error:
+        raise MachineError(
+            "cannot reach Ray", where=address, why=f"{error}.", next_step="Check --ray-address."
+        ) from error
 
 
 class _Actor:

@@ -36,8 +36,14 @@ def _transform(
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         name = ImageCms.getProfileDescription(source).strip()[:_NAME_LIMIT] or None
         # Perceptual is the intent meant for photos; matrix profiles, the usual ones, ignore it.
+        # The finer tables cost nothing by pixel and halve the error of grey profiles in the dark.
         transform = ImageCms.buildTransform(
-            source, _srgb(), mode, "RGB", ImageCms.Intent.PERCEPTUAL
+            source,
+            _srgb(),
+            mode,
+            "RGB",
+            ImageCms.Intent.PERCEPTUAL,
+            ImageCms.Flags.HIGHRESPRECALC,
         )
         identity = _is_identity(transform, mode)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):

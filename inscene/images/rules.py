@@ -51,8 +51,8 @@ class ImageFault(enum.StrEnum):
 class Limits:
     """What one image may cost.
 
-    ``max_megapixels`` (10⁶ pixels) is compared with the header, before any pixel is decoded: 80
-    admits every full-frame camera and costs at most 0.6 GB while one image is decoded.
+    ``max_megapixels`` (10⁶ pixels) is compared with the header, before any pixel is decoded. 80
+    admits every full-frame camera; decoding that many takes 0.8 GB of memory, 1.5 GB with alpha.
     ``max_bytes`` bounds a file before it is read: 1 GiB holds 80 MP of uncompressed 16-bit RGBA.
     """
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from synthetic_photos import synthetic_photo
 
 HERE = Path(__file__).parent
 
@@ -15,6 +16,10 @@ sys.path.insert(0, str(HERE))
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
 )
+
+from made import make_table  # noqa: E402
+
+from inscene.engine.run import Workers  # noqa: E402
 
 WriteRecipe = Callable[..., Path]
 
@@ -31,3 +36,26 @@ def write_recipe(tmp_path: Path) -> WriteRecipe:
         return path
 
     return write
+
+
+@pytest.fixture
+def recipe(write_recipe: WriteRecipe) -> Path:
+    """Keeps the wider images and drops the others."""
+    return write_recipe({"steps_for_tests:DropNarrow": {"min_width_px": 70}})
+
+
+@pytest.fixture
+def expected(recipe: Path, photo_folder: Path, tmp_path: Path) -> str:
+    """The table hash that this recipe gives when nothing is special."""
+    return make_table(recipe, [str(photo_folder)], tmp_path / "inline", Workers("inline"))
+
+
+@pytest.fixture
+def poisoned_photos(tmp_path: Path) -> Path:
+    """Ten photos, one of them named poison."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for index in range(10):
+        name = "poison.png" if index == 5 else f"{index}.png"
+        synthetic_photo(index, 24, 16).save(folder / name)
+    return folder

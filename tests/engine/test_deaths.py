@@ -7,28 +7,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from synthetic_photos import synthetic_photo
+from made import make
 
 from inscene.dataset.verify import verify
 from inscene.engine import run as engine
-from inscene.engine.registry import build
 from inscene.errors import MachineError
-from inscene.recipe import load_recipe
-
-
-def run(recipe: Path, source: Path, out: Path, workers: engine.Workers) -> engine.Summary:
-    loaded, text = load_recipe(str(recipe))
-    return engine.run(engine.plan(build(loaded, text), [str(source)], str(out)), workers)
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for index in range(10):
-        name = "poison.png" if index == 5 else f"{index}.png"
-        synthetic_photo(index, 24, 16).save(folder / name)
-    return folder
 
 
 def refused(out: Path) -> list[tuple[str, str, str]]:
@@ -36,10 +19,10 @@ def refused(out: Path) -> list[tuple[str, str, str]]:
     return [(row["sample_id"], row["step"], row["reason"]) for row in table]
 
 
-def test_a_file_that_kills_workers_is_quarantined(write_recipe, photos, tmp_path) -> None:
+def test_a_file_that_kills_workers_is_quarantined(write_recipe, poisoned_photos, tmp_path) -> None:
     recipe = write_recipe("steps_for_tests:Poison", batch_rows=2)
     out = tmp_path / "out"
-    summary = run(recipe, photos, out, engine.Workers("process", 2))
+    summary = make(recipe, poisoned_photos, out, engine.Workers("process", 2))
     assert summary.kept == 9
     assert summary.errors == {"quarantine/killed_worker_twice": 1}
     assert refused(out) == [("poison.png", "quarantine", "killed_worker_twice")]
@@ -47,36 +30,22 @@ def test_a_file_that_kills_workers_is_quarantined(write_recipe, photos, tmp_path
     assert json.loads((out / "run/quarantine.json").read_text()) == {"poison.png": 2}
 
 
-@pytest.mark.ray
-@pytest.mark.filterwarnings("ignore")
-def test_the_same_under_ray(write_recipe, photos, tmp_path) -> None:
-    ray = pytest.importorskip("ray")
-    recipe = write_recipe("steps_for_tests:Poison")
-    out = tmp_path / "out"
-    try:
-        summary = run(recipe, photos, out, engine.Workers("ray", 2))
-    finally:
-        ray.shutdown()
-    assert summary.kept == 9
-    assert refused(out) == [("poison.png", "quarantine", "killed_worker_twice")]
-
-
-def test_a_bystander_is_acquitted(write_recipe, photos, tmp_path) -> None:
+def test_a_bystander_is_acquitted(write_recipe, poisoned_photos, tmp_path) -> None:
     """One death, as from the system's out-of-memory killer, costs no sample."""
     died = tmp_path / "died"
     recipe = write_recipe({"steps_for_tests:DieOnce": {"name": "3.png", "flag": str(died)}})
     out = tmp_path / "out"
-    summary = run(recipe, photos, out, engine.Workers("process", 1))
+    summary = make(recipe, poisoned_photos, out, engine.Workers("process", 1))
     assert died.exists()
     assert (summary.kept, summary.errors) == (10, {})
     assert json.loads((out / "run/quarantine.json").read_text()) == {}
 
 
 def test_inline_after_a_death_uses_a_worker_process(
-    write_recipe, photos, tmp_path, inscene
+    write_recipe, poisoned_photos, tmp_path, inscene
 ) -> None:
     recipe = write_recipe("steps_for_tests:Poison")
-    arguments = ["build", "gallery", photos, "--recipe", recipe, "--out", tmp_path / "out"]
+    arguments = ["build", "gallery", poisoned_photos, "--recipe", recipe, "--out", tmp_path / "out"]
     died = inscene(*arguments, "--executor", "inline", code=None)
     assert died.returncode < 0
     again = inscene(*arguments, "--executor", "inline", code=1)
@@ -84,10 +53,10 @@ def test_inline_after_a_death_uses_a_worker_process(
     assert refused(tmp_path / "out") == [("poison.png", "quarantine", "killed_worker_twice")]
 
 
-def test_a_bug_in_a_step_costs_its_own_row_only(write_recipe, photos, tmp_path) -> None:
+def test_a_bug_in_a_step_costs_its_own_row_only(write_recipe, poisoned_photos, tmp_path) -> None:
     recipe = write_recipe({"steps_for_tests:Crash": {"name": "poison"}}, batch_rows=8)
     out = tmp_path / "out"
-    summary = run(recipe, photos, out, engine.Workers("inline"))
+    summary = make(recipe, poisoned_photos, out, engine.Workers("inline"))
     assert summary.kept == 9
     (row,) = pq.read_table(out / "drops").to_pylist()
     assert row["sample_id"] == "poison.png"
@@ -95,16 +64,16 @@ def test_a_bug_in_a_step_costs_its_own_row_only(write_recipe, photos, tmp_path) 
     assert "ZeroDivisionError: a bug in a step (steps_for_tests.py:" in row["detail"]
 
 
-def test_workers_that_cannot_start_end_the_run(write_recipe, photos, tmp_path) -> None:
+def test_workers_that_cannot_start_end_the_run(write_recipe, poisoned_photos, tmp_path) -> None:
     recipe = write_recipe("steps_for_tests:DieAtSetup")
     with pytest.raises(MachineError, match="die before they begin"):
-        run(recipe, photos, tmp_path / "out", engine.Workers("process", 1))
+        make(recipe, poisoned_photos, tmp_path / "out", engine.Workers("process", 1))
 
 
-def test_scores_and_thumbnails_of_dropped_rows_are_kept(write_recipe, photos, tmp_path) -> None:
+def test_scores_and_thumbnails_of_drops_are_kept(write_recipe, poisoned_photos, tmp_path) -> None:
     recipe = write_recipe({"steps_for_tests:DropNarrow": {"min_width_px": 1000}})
     out = tmp_path / "out"
-    summary = run(recipe, photos, out, engine.Workers("inline"))
+    summary = make(recipe, poisoned_photos, out, engine.Workers("inline"))
     assert summary.dropped == {"steps_for_tests:DropNarrow/too_narrow": 10}
     for row in pq.read_table(out / "drops").to_pylist():
         assert row["scores"]["laplacian_var"] == 24.0

@@ -7,51 +7,17 @@ import shutil
 from pathlib import Path
 
 import pytest
+from made import make_table
 
-from inscene.dataset.verify import verify
 from inscene.engine import run as engine
 from inscene.engine.registry import build
 from inscene.recipe import load_recipe
 
 
-def make(recipe: Path, sources: list[str], out: Path, workers: engine.Workers) -> str:
-    loaded, source = load_recipe(str(recipe))
-    summary = engine.run(engine.plan(build(loaded, source), sources, str(out)), workers)
-    assert summary.inputs == summary.kept + sum(summary.dropped.values())
-    verdict = verify(str(out))
-    assert not verdict.problems
-    assert verdict.table_hash is not None
-    return verdict.table_hash
-
-
-@pytest.fixture
-def recipe(write_recipe) -> Path:
-    return write_recipe({"steps_for_tests:DropNarrow": {"min_width_px": 70}})
-
-
-@pytest.fixture
-def expected(recipe: Path, photo_folder: Path, tmp_path: Path) -> str:
-    return make(recipe, [str(photo_folder)], tmp_path / "inline", engine.Workers("inline"))
-
-
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_processes(recipe, photo_folder, tmp_path, expected, count: int) -> None:
     workers = engine.Workers("process", count)
-    assert make(recipe, [str(photo_folder)], tmp_path / "out", workers) == expected
-
-
-@pytest.mark.ray
-@pytest.mark.filterwarnings("ignore")  # Ray's own, from many places
-def test_ray_actors(recipe, photo_folder, tmp_path, expected) -> None:
-    ray = pytest.importorskip("ray")
-    ray.init(num_cpus=2, include_dashboard=False, object_store_memory=80 * 2**20,
-             log_to_driver=False, logging_level="ERROR")  # fmt: skip
-    try:
-        for count in (1, 2, 4):
-            workers = engine.Workers("ray", count)
-            assert make(recipe, [str(photo_folder)], tmp_path / f"{count}", workers) == expected
-    finally:
-        ray.shutdown()
+    assert make_table(recipe, [str(photo_folder)], tmp_path / "out", workers) == expected
 
 
 def test_shuffled_input_order(recipe, photo_folder, tmp_path, expected) -> None:
@@ -63,12 +29,14 @@ def test_shuffled_input_order(recipe, photo_folder, tmp_path, expected) -> None:
         target = copy / path.relative_to(photo_folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
-    assert make(recipe, [str(copy)], tmp_path / "copied", engine.Workers("inline")) == expected
+    assert (
+        make_table(recipe, [str(copy)], tmp_path / "copied", engine.Workers("inline")) == expected
+    )
 
     singles = sorted(str(path) for path in files)
-    in_order = make(recipe, singles, tmp_path / "singles", engine.Workers("inline"))
+    in_order = make_table(recipe, singles, tmp_path / "singles", engine.Workers("inline"))
     random.Random(6).shuffle(singles)
-    assert make(recipe, singles, tmp_path / "shuffled", engine.Workers("inline")) == in_order
+    assert make_table(recipe, singles, tmp_path / "shuffled", engine.Workers("inline")) == in_order
 
 
 def test_shard_size_and_batch_size_do_not_matter(write_recipe, photo_folder, tmp_path) -> None:

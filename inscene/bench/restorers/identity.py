@@ -9,5 +9,5 @@ from numpy.typing import NDArray
 
 def identity(lq: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """Nearest-neighbour enlargement: the only one that adds no pixel value of its own."""
-    enlarged = cv2.resize(lq, size, interpolation=cv2.INTER_NEAREST_EXACT)
-    return enlarged.astype(np.uint8, copy=False)
+    enlarged: NDArray[np.uint8] = cv2.resize(lq, size, interpolation=cv2.INTER_NEAREST_EXACT)
+    return enlarged

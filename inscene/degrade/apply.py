@@ -1,0 +1,124 @@
+"""Applying an operator: from a clean image (GT) to its low-quality version (LQ).
+
+The chain is Real-ESRGAN's: sharpen (optional) → blur, resize, noise, JPEG → blur, resize, noise →
+a final resize, sinc filter and JPEG in one of two orders.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from inscene.degrade import jpeg, usm
+from inscene.degrade.arrays import ByteImage, FloatImage
+from inscene.degrade.kernels import apply_kernel, kernel
+from inscene.degrade.noise import add_noise, generator
+from inscene.degrade.operator import Operator
+from inscene.degrade.resize import resize
+from inscene.degrade.values import EllipseBlur, Jpeg, Noise, SincBlur
+from inscene.errors import SampleError
+
+Size = tuple[int, int]
+"""(height, width)"""
+
+
+@dataclass(frozen=True)
+class StageSizes:
+    """The sizes after each resize; every side is at least 1."""
+
+    first: Size
+    second: Size | None
+    lq: Size
+
+
+def stage_sizes(operator: Operator, gt_size: Size) -> StageSizes:
+    """The first resize is relative to the GT, the second to GT / sf whatever the first has done."""
+    sf, scale = operator.sf, operator.first.resize.scale
+    first = _at_least_one(*(math.floor(side * scale) for side in gt_size))
+    second = None
+    if operator.second is not None:
+        scale = operator.second.resize.scale
+        second = _at_least_one(*(int(side / sf * scale) for side in gt_size))
+    return StageSizes(first, second, lq=_at_least_one(*(side // sf for side in gt_size)))
+
+
+def _at_least_one(height: int, width: int) -> Size:
+    return max(1, height), max(1, width)
+
+
+def degrade(image: ByteImage, operator: Operator, noise_seed: int) -> ByteImage:
+    """The LQ of an RGB image, uint8 height × width × 3: uint8, 1/sf of its sides rounded down, at
+    least 1 × 1.
+
+    A pure function of its arguments: bit for bit the same in any process with any thread count.
+    Raises ``ValueError`` for another array, and ``SampleError`` with reason ``degrade_non_finite``
+    where the chain leaves the finite numbers; the clean image is never returned in its stead.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise ValueError(
+            f"got {image.dtype} of shape {image.shape}, expected uint8 height × width × 3"
+        )
+    chain = _Chain(operator, noise_seed, stage_sizes(operator, (image.shape[0], image.shape[1])))
+    lq = chain.final(chain.second(chain.first(image.astype(np.float32) / np.float32(255))))
+    return np.asarray(np.rint(np.clip(lq, 0, 1) * np.float32(255)), np.uint8)
+
+
+@dataclass(frozen=True)
+class _Chain:
+    operator: Operator
+    noise_seed: int
+    sizes: StageSizes
+
+    def first(self, x: FloatImage) -> FloatImage:
+        stage = self.operator.first
+        if self.operator.usm:
+            x = usm.sharpen(x)
+        x = self._blur(x, stage.blur)
+        legacy_scale = stage.resize.scale if self.operator.registration == "legacy" else None
+        x = resize(x, self.sizes.first, stage.resize.filter, legacy_scale)
+        x = self._noise(x, stage.noise, "first")
+        return self._jpeg(x, stage.jpeg)
+
+    def second(self, x: FloatImage) -> FloatImage:
+        stage, size = self.operator.second, self.sizes.second
+        if stage is None or size is None:
+            return x
+        x = self._blur(x, stage.blur)
+        x = resize(x, size, stage.resize.filter)
+        return self._noise(x, stage.noise, "second")
+
+    def final(self, x: FloatImage) -> FloatImage:
+        final, second = self.operator.final, self.operator.second
+        if second is not None and final.order == "jpeg_resize_sinc":
+            x = self._jpeg(x, second.jpeg)
+        x = resize(x, self.sizes.lq, final.filter)
+        x = self._blur(x, final.sinc)
+        if second is not None and final.order == "resize_sinc_jpeg":
+            x = self._jpeg(x, second.jpeg)
+        return self._finite(x, "the final resize")
+
+    def _blur(self, x: FloatImage, blur: EllipseBlur | SincBlur | None) -> FloatImage:
+        return x if blur is None else apply_kernel(x, kernel(blur))
+
+    def _noise(self, x: FloatImage, noises: tuple[Noise, ...], stage: str) -> FloatImage:
+        for index, noise in enumerate(noises):
+            # Also keeps NaN from NumPy's Poisson sampler, which has an error of its own for it.
+            self._finite(x, f"noise {index} of the {stage} stage")
+            x = add_noise(x, noise, generator(self.noise_seed, f"{stage}.noise.{index}"))
+        return x
+
+    def _jpeg(self, x: FloatImage, step: Jpeg) -> FloatImage:
+        # An encoder would turn NaN into some colour.
+        x = np.clip(self._finite(x, "JPEG"), 0, 1)
+        return jpeg.compress(x, step.quality, self.operator.jpeg_backend)
+
+    def _finite(self, x: FloatImage, where: str) -> FloatImage:
+        # One number is cheaper to look at than all: NaN and infinity survive a sum.
+        if not math.isfinite(float(x.sum())):
+            raise SampleError(
+                "degrade_non_finite",
+                f"at {where}; noise seed {self.noise_seed}, operator {self.operator.to_json()}",
+            )
+        return x
