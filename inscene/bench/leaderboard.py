@@ -182,7 +182,7 @@ def _heads(board: Board) -> list[str]:
 
 def _row(board: Board, line: Line, mark_best: str) -> tuple[list[str], bool]:
     cells, incomplete = _cells(board, line, mark_best)
-    seconds = "" if line.restore_s is None else f"{line.restore_s:.2f}"
+    seconds = "" if line.restore_s is None else f"{line.restore_s:.3f}"
     return [line.method, *cells, str(line.samples), seconds], incomplete
 
 

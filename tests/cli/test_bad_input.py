@@ -95,7 +95,8 @@ def test_no_permission(tmp_path: Path) -> None:
     synthetic_photo(0, 40, 30).save(photos / "good.png")
     synthetic_photo(1, 40, 30).save(photos / "closed.png")
     (photos / "closed.png").chmod(0)
-    command = [sys.executable, "-m", "inscene", "build", "gallery", photos, "--out", tmp_path / "out"]
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "inscene", "build", "gallery", photos, "--out", out]
     if os.access(photos / "closed.png", os.R_OK):  # root: give up the right to read everything
         drop = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
         if shutil.which("setpriv") is None:
