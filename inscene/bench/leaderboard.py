@@ -194,22 +194,27 @@ def _table(board: Board) -> str:
 
     table = Table(title=board.suite, title_justify="left", title_style="bold")
     for position, head in enumerate(_heads(board)):
-        table.add_column(head, justify="left" if position == 0 else "right", no_wrap=True)
+        if position == 0:
+            table.add_column(head, overflow="fold")  # a narrow terminal folds names, never numbers
+        else:
+            table.add_column(head, justify="right", no_wrap=True)
     notes = set()
     for line in board.lines:
         row, incomplete = _row(board, line, "[bold green]{}[/]")
         table.add_row(*row)
         notes |= {_INCOMPLETE} if incomplete else set()
     table.caption, table.caption_justify = " ".join(notes) or None, "left"
-    console = Console()  # for its colours and width
+    terminal = Console()
     text = io.StringIO()
     Console(
         file=text,
-        force_terminal=console.is_terminal,
-        width=max(console.width, 100),
-        color_system="auto" if console.is_terminal else None,
+        force_terminal=terminal.is_terminal,
+        width=terminal.width if terminal.is_terminal else _AS_WIDE_AS_IT_NEEDS,
     ).print(table)
-    return text.getvalue().rstrip("\n")
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+
+
+_AS_WIDE_AS_IT_NEEDS = 1000
 
 
 def _markdown(board: Board) -> str:

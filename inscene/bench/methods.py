@@ -88,7 +88,8 @@ class Folder(Method):
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
             raise UsageError("there is no such folder", where=f"{FOLDER}{folder}")
-        self.name = f"{FOLDER}{folder}"
+        # By its own name only: results are shared, and a whole path says things about a machine.
+        self.name = f"{FOLDER}{folder.resolve().name}"
         self._files: dict[str, Path] = {}
         for path in images.iter_image_files(folder):
             stem = path.relative_to(folder).with_suffix("").as_posix()

@@ -7,8 +7,11 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
+from inscene.bench.methods import find_method
 from inscene.engine import run as engine
 from inscene.engine.registry import build
+from inscene.errors import UsageError
+from inscene.quality.registry import find_metric
 from inscene.recipe import load_recipe
 
 
@@ -20,8 +23,15 @@ def plan_bench(
 
     Raises :class:`inscene.errors.UsageError` for unknown methods or metrics.
     """
+    names = [find_method(method).name for method in methods]
+    if repeated := next((name for name in names if names.count(name) > 1), None):
+        raise UsageError(
+            f"two methods are named {repeated!r}", next_step="Rename one folder, or run them apart."
+        )
+    for metric in metrics:
+        find_metric(metric)
     suite = PurePosixPath(dataset.rstrip("/")).name
-    for method in methods:
+    for method, name in zip(methods, names, strict=True):
         values = {
             "restore.method": method,
             "score.suite": suite,
@@ -29,7 +39,7 @@ def plan_bench(
         }
         overrides = [f"{key}={json.dumps(value)}" for key, value in values.items()]
         recipe, source = load_recipe("bench", overrides)
-        place = f"{out.rstrip('/')}/{_folder_name(suite)}--{_folder_name(method)}"
+        place = f"{out.rstrip('/')}/{_folder_name(suite)}--{_folder_name(name)}"
         yield engine.plan(build(recipe, source), [dataset], place, limit)
 
 

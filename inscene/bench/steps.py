@@ -37,7 +37,7 @@ class Restore(Step):
                 got, wanted = restored.shape[1::-1], (width, height)
                 return Fail("wrong_output_size", f"{got[0]}x{got[1]}, not {wanted[0]}x{wanted[1]}")
             row.images["restored"] = restored
-            row.columns["method"] = self.method
+            row.columns["method"] = method.name
             return Keep((row,))
 
         return row_by_row(restore)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
 from inscene.engine.step import Step
 from inscene.errors import RecipeError
-from inscene.recipe import Recipe, RecipeSource, StepSpec, content_hash
+from inscene.recipe import Recipe, RecipeSource, StepSpec, canonical_json, content_hash
 from inscene.suggest import did_you_mean
 
 STEPS = {
@@ -33,7 +34,7 @@ class BuiltRecipe:
     def fingerprint(self) -> dict[str, Any]:
         """All that decides the output, as JSON values; what two runs must share to be one."""
         recipe = self.recipe
-        return {
+        facts = {
             "name": recipe.name,
             "makes": recipe.makes,
             "seed": recipe.seed,
@@ -44,6 +45,7 @@ class BuiltRecipe:
                 for name, step in self.steps
             ],
         }
+        return cast("dict[str, Any]", json.loads(canonical_json(facts)))  # as it reads back
 
     @property
     def hash(self) -> str:

@@ -62,7 +62,7 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Decoded:
     - *Alpha* is composited over white, the page on which such images were drawn; the colour
       hidden under full transparency is arbitrary and must not reach a training set.
     - *16 bits* give the high byte: 256 equal bins, the exact inverse of both usual ways from 8 to
-      16 bits (×257 and ×256), and what Pillow, libpng and OpenCV do.
+      16 bits (×257 and ×256). Pillow does so for colour; OpenCV for PNG, but it rounds TIFF.
     - *Profiles* (ICC) are converted to sRGB. PNG's gAMA and cHRM are not read, and HDR transfer
       curves are not tone-mapped.
     - *MPO*, the camera's JPEG with further pictures behind it, gives its first, the photo.

@@ -36,8 +36,8 @@ class Metric:
 METRICS = {
     metric.key: metric
     for metric in (
-        Metric("psnr", "PSNR-Y dB", True, 2, "inscene.quality.psnr:psnr_y"),
-        Metric("psnr_rgb", "PSNR-RGB dB", True, 2, "inscene.quality.psnr:psnr_rgb"),
+        Metric("psnr", "PSNR-Y dB", True, 4, "inscene.quality.psnr:psnr_y"),
+        Metric("psnr_rgb", "PSNR-RGB dB", True, 4, "inscene.quality.psnr:psnr_rgb"),
         Metric("ssim", "SSIM-Y", True, 4, "inscene.quality.ssim:ssim_y"),
     )
 }
