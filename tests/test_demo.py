@@ -1,0 +1,23 @@
+"""The demo is the first thing that a user sees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from inscene.dataset.verify import verify
+from inscene.demo import VERSIONS, find_photos, run_demo
+
+
+def test_the_demo_runs_and_its_datasets_are_sound(tmp_path: Path) -> None:
+    said: list[str] = []
+    result = run_demo(str(tmp_path / "demo"), said.append)
+    photos = sum(map(len, find_photos().values()))
+    assert photos >= 3
+    assert verify(str(result.scenes)).rows == photos
+    assert verify(str(result.pairs)).rows == photos * VERSIONS
+    (board,) = result.boards
+    assert {line.method for line in board.lines} == {"bicubic", "bilateral"}
+    assert all(line.complete(metric.key) for line in board.lines for metric in board.metrics)
+    for metric in board.metrics:  # the stronger one is stronger
+        assert board.best(metric) == {"bilateral"}
+    assert result.leaderboard.read_text().count("\n| ") == 3
