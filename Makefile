@@ -27,7 +27,7 @@ demo: setup
 	$(BIN)/inscene demo --out demo-out
 
 test: setup
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: setup
 	$(BIN)/ruff check .

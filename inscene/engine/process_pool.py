@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -30,6 +30,8 @@ class _Child:
     process: Any
     pipe: Connection
     task: ShardTask | None = None
+    reported: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
+    """Progress within the task: taken back if the worker dies, as the task begins anew."""
 
 
 class ProcessPool(Pool):
@@ -49,7 +51,7 @@ class ProcessPool(Pool):
 
     def submit(self, task: ShardTask) -> None:
         child = next(child for child in self._children if child.task is None)
-        child.task = task
+        child.task, child.reported = task, [0, 0, 0, 0]
         with contextlib.suppress(OSError):  # it is dead: wait() will say so
             child.pipe.send(task)
 
@@ -68,12 +70,14 @@ class ProcessPool(Pool):
             kind, content = child.pipe.recv()
         except (EOFError, OSError):
             child.process.join()
+            self._progress(*(-count for count in child.reported))
             self._children.remove(child)
             with _one_thread_each():
                 self._children.append(self._start())
             return Died(task, _cause_of_death(child.process.exitcode))
         if kind == "progress":
             self._progress(*content)
+            child.reported = [a + b for a, b in zip(child.reported, content, strict=True)]
             return None
         child.task = None
         return Finished(task, content) if kind == "finished" else Failed(task, content)

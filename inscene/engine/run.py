@@ -38,7 +38,7 @@ class Workers:
 
     def chosen(self, inputs: int) -> tuple[Literal["inline", "process", "ray"], int]:
         """The executor and the number of its workers, for this many inputs."""
-        count = self.count or max(1, os.cpu_count() or 1)
+        count = self.count or _usable_cpus()
         if self.executor == "auto":
             if self.ray_address:
                 return "ray", count
@@ -52,6 +52,13 @@ class Workers:
                 )
             return "inline", 1
         return self.executor, count
+
+
+def _usable_cpus() -> int:
+    """Those that this process may run on: a job scheduler often grants fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @dataclass
