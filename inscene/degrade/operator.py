@@ -14,7 +14,8 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from inscene.degrade.drawing import draw_blur, draw_jpeg, draw_noise, draw_resize, draw_sinc
-from inscene.degrade.profile import Profile, StageRanges, explain
+from inscene.degrade.messages import explain
+from inscene.degrade.profile import Profile, StageRanges
 from inscene.degrade.values import (
     Blur,
     Filter,

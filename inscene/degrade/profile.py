@@ -6,13 +6,12 @@ A range is ``[low, high]`` and is drawn from uniformly; its units are those of
 
 from __future__ import annotations
 
-import typing
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from inscene.degrade.messages import explain
 from inscene.degrade.values import (
     Beta,
     Family,
@@ -217,36 +216,3 @@ def load_profile(name_or_path: str | Path) -> Profile:
     except ValidationError as error:
         what, keys, next_step = explain(error, Profile)
         raise RecipeError(what, where=source.where(*keys), next_step=next_step) from error
-
-
-def explain(
-    error: ValidationError, model: type[BaseModel]
-) -> tuple[str, tuple[str | int, ...], str]:
-    """The first problem as (what, keys that lead to it, next step)."""
-    first = error.errors()[0]
-    keys = first["loc"]
-    dotted = ".".join(map(str, keys))
-    if first["type"] == "extra_forbidden":
-        return f"unknown key {dotted!r}", keys, did_you_mean(str(keys[-1]), _keys_at(model, keys))
-    if first["type"] == "missing":
-        return f"the key {dotted!r} is missing", keys, ""
-    return f"{dotted}: {first['msg']}" if dotted else first["msg"], keys, ""
-
-
-def _keys_at(model: type[BaseModel], keys: Sequence[str | int]) -> list[str]:
-    """The keys that are known where the last of ``keys`` stands."""
-    for key in keys[:-1]:
-        field = model.model_fields.get(str(key))
-        inner = (
-            [
-                kind
-                for kind in (field.annotation, *typing.get_args(field.annotation))
-                if isinstance(kind, type) and issubclass(kind, BaseModel)
-            ]
-            if field
-            else []
-        )
-        if not inner:
-            break
-        model = inner[0]
-    return sorted(model.model_fields)
