@@ -20,7 +20,7 @@ from inscene import images
 from inscene.dataset.ledger import Ledger
 from inscene.dataset.store import is_url, open_store
 from inscene.errors import SampleError, UsageError
-from inscene.schema import IMAGE
+from inscene.schema import IMAGE, PAIRS, SCENES
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,7 @@ def _list_parquet(files: Iterable[str]) -> list[Input]:
     inputs: list[Input] = []
     for file in files:
         with _open_parquet(file) as parquet:
+            _check_columns(parquet.schema_arrow, file)
             image_column = _image_column(parquet.schema_arrow, file)
             for group in range(parquet.num_row_groups):
                 for row, (name, split) in enumerate(_ids(parquet, group, file)):
@@ -149,13 +150,28 @@ def _ids(parquet: pq.ParquetFile, group: int, file: str) -> list[tuple[str, str 
     present = [name for name in wanted if name in parquet.schema_arrow.names]
     count = parquet.metadata.row_group(group).num_rows
     columns = parquet.read_row_group(group, columns=present).to_pydict() if present else {}
-    ids = columns.get("sample_id") or [f"{_base_name(file)}#{group}.{n}" for n in range(count)]
+    made = [f"{_base_name(file)}#{group}.{n}" for n in range(count)]
+    ids = [name or own for name, own in zip(columns.get("sample_id") or made, made, strict=True)]
     versions = columns.get("version") or [None] * count
     splits = columns.get("split") or [None] * count
     return [
         (name if version is None else f"{name}@{version}", split)
         for name, version, split in zip(ids, versions, splits, strict=True)
     ]
+
+
+def _check_columns(schema: pa.Schema, file: str) -> None:
+    """A column that has a name of ours must hold what ours holds: it goes into the new table."""
+    for column in (*SCENES.columns, *PAIRS.columns):
+        if column.type == IMAGE or column.name not in schema.names:
+            continue
+        found = schema.field(column.name).type
+        if found != column.type:
+            raise UsageError(
+                f"the column {column.name!r} holds {found}, where this tool's hold {column.type}",
+                where=file,
+                next_step="Rename the column, or convert it.",
+            )
 
 
 def _image_column(schema: pa.Schema, file: str) -> str:
@@ -225,7 +241,7 @@ def _read_image_file(entry: Input) -> dict[str, Any] | SampleError:
 def _with_images(
     row: dict[str, Any], entry: Input, needs: Sequence[str]
 ) -> dict[str, Any] | SampleError:
-    row.setdefault("sample_id", entry.id)
+    row["sample_id"] = row.get("sample_id") or entry.id
     cell = row.pop(entry.image_column)
     row["image"] = cell if isinstance(cell, dict) else {"bytes": cell, "path": None}
     if entry.image_column == "hq":
@@ -234,6 +250,8 @@ def _with_images(
         if not (row.get(name) or {}).get("bytes"):
             return SampleError("image_bytes_missing", f"the cell {name!r} holds no bytes")
     row["image"]["path"] = PurePosixPath(row["image"]["path"] or entry.id).name
-    row.setdefault("sha256", hashlib.sha256(row["image"]["bytes"]).hexdigest())
-    row.setdefault("source", _base_name(entry.file.rpartition("/data/")[0] or entry.file))
+    row["sha256"] = row.get("sha256") or hashlib.sha256(row["image"]["bytes"]).hexdigest()
+    row["source"] = row.get("source") or _base_name(
+        entry.file.rpartition("/data/")[0] or entry.file
+    )
     return row

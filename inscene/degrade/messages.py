@@ -22,7 +22,8 @@ def explain(error: ValidationError, model: Model) -> tuple[str, Keys, str]:
         return f"unknown key {dotted!r}", keys, did_you_mean(str(keys[-1]), known)
     if first["type"] == "missing":
         return f"the key {dotted!r} is missing", keys, ""
-    return f"{dotted}: {first['msg']}" if dotted else first["msg"], keys, ""
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{dotted}: {message}" if dotted else message, keys, ""
 
 
 def _follow(location: Keys, model: Model) -> tuple[Keys, Sequence[str]]:
@@ -34,8 +35,7 @@ def _follow(location: Keys, model: Model) -> tuple[Keys, Sequence[str]]:
     keys: list[str | int] = []
     models, known = [model], list(model.model_fields)
     for key in location:
-        kinds = [kind for kind in models if key in _literals(kind)]
-        if kinds:
+        if len(models) > 1 and (kinds := [kind for kind in models if key in _literals(kind)]):
             models = kinds
             continue
         keys.append(key)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 
 from inscene.dataset.shards import Shard
 from inscene.dataset.sources import Input
+from inscene.errors import UsageError
+
+
+_SPLIT = re.compile(r"\w+(\.\w+)*")  # as the Hub's libraries have it
 
 
 def plan_shards(
@@ -20,6 +25,11 @@ def plan_shards(
     by_split: dict[str, list[Input]] = {}
     for entry in sorted(inputs, key=lambda entry: entry.id):
         by_split.setdefault(entry.split or default_split, []).append(entry)
+    for split in by_split:
+        if not _SPLIT.fullmatch(split):  # it becomes part of file names
+            raise UsageError(
+                f"{split!r} cannot name a split", next_step="Use letters, digits, '_' and '.'."
+            )
     planned = []
     for split, members in sorted(by_split.items()):
         starts = range(0, len(members), shard_rows)

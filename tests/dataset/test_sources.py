@@ -88,3 +88,30 @@ def test_text_named_parquet(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_text("text")
     with pytest.raises(UsageError, match="is not a Parquet file"):
         list_inputs([str(tmp_path / "x.parquet")])
+
+
+def test_columns_of_our_names_must_hold_what_ours_hold(tmp_path: Path, png: bytes) -> None:
+    file = tmp_path / "photos.parquet"
+    pq.write_table(pa.table({"image": [png], "seed": ["abc"]}), file)
+    with pytest.raises(UsageError, match="'seed' holds string, where this tool's hold int64"):
+        list_inputs([str(file)])
+
+
+def test_missing_values_are_filled(tmp_path: Path, png: bytes) -> None:
+    file = tmp_path / "photos.parquet"
+    strings = pa.array([None], pa.string())
+    pq.write_table(pa.table({"image": [png], "sample_id": strings, "sha256": strings}), file)
+    ((_, row),) = read_inputs(list_inputs([str(file)]))
+    assert isinstance(row, dict)
+    assert row["sample_id"] == "photos.parquet#0.0"
+    assert len(row["sha256"]) == 64
+
+
+def test_a_split_is_no_path(tmp_path: Path, png: bytes) -> None:
+    from inscene.engine.plan import plan_shards
+
+    file = tmp_path / "photos.parquet"
+    pq.write_table(pa.table({"image": [png], "split": ["../../escape"]}), file)
+    inputs = list_inputs([str(file)])
+    with pytest.raises(UsageError, match="cannot name a split"):
+        plan_shards(inputs, recipe_hash="", default_split="train", shard_rows=4)
