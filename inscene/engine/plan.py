@@ -11,7 +11,6 @@ from inscene.dataset.shards import Shard
 from inscene.dataset.sources import Input
 from inscene.errors import UsageError
 
-
 _SPLIT = re.compile(r"\w+(\.\w+)*")  # as the Hub's libraries have it
 
 
