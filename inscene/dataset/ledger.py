@@ -9,13 +9,14 @@ run/quarantine.json  inputs that killed workers twice
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from inscene.dataset.shards import Record, Shard
 from inscene.dataset.store import Store
-from inscene.errors import RecipeError, UsageError
+from inscene.errors import RecipeError, UsageError, VerificationError
 from inscene.recipe import content_hash
 
 RECIPE, PLAN = "run/recipe.json", "run/plan.jsonl"
@@ -55,37 +56,56 @@ class Ledger:
         if self.store.read(PLAN) != plan:
             before = {name for shard in self.shards() for name in shard.inputs}
             now = {name for shard in shards for name in shard.inputs}
+            what = f"{len(now - before)} are new and {len(before - now)} are gone"
+            if now == before:
+                what = "the same ones, whose content has changed since"
             raise UsageError(
-                f"was begun with other inputs: {len(now - before)} are new and "
-                f"{len(before - now)} are gone",
+                f"was begun with other inputs: {what}",
                 where=self.store.root,
                 next_step="Give the same sources and --limit to resume, or choose another --out.",
             )
 
     def fingerprint(self) -> dict[str, Any]:
         self._must_exist()
-        fingerprint: dict[str, Any] = json.loads(self.store.read(RECIPE))
-        return fingerprint
+        with self._damage_explained(RECIPE):
+            fingerprint: dict[str, Any] = json.loads(self.store.read(RECIPE))
+            return fingerprint
 
     def recipe_hash(self) -> str:
         return content_hash(self.fingerprint())
 
     def shards(self) -> list[Shard]:
         self._must_exist()
-        lines = self.store.read(PLAN).decode().splitlines()
-        return [_shard_of_line(json.loads(line)) for line in lines]
+        with self._damage_explained(PLAN):
+            lines = self.store.read(PLAN).decode().splitlines()
+            return [_shard_of_line(json.loads(line)) for line in lines]
 
     def record(self, shard: Shard) -> Record | None:
         """The shard's completion record, if it is done: the files are there with its sizes."""
         if self.store.size(shard.record_file) is None:
             return None
-        record = Record.from_json(self.store.read(shard.record_file))
+        try:
+            record = Record.from_json(self.store.read(shard.record_file))
+        except (ValueError, TypeError):
+            return None  # torn: it proves nothing
         whole = all(self.store.size(name) == file["bytes"] for name, file in record.files.items())
         return record if whole else None
 
     def records(self) -> Iterator[tuple[Shard, Record | None]]:
         for shard in self.shards():
             yield shard, self.record(shard)
+
+    @contextlib.contextmanager
+    def _damage_explained(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, TypeError, KeyError, FileNotFoundError) as error:
+            raise VerificationError(
+                "is damaged or missing",
+                where=self.store.describe(name),
+                why=f"{type(error).__name__}: {error}.",
+                next_step="Make the dataset anew with another --out.",
+            ) from error
 
     def _must_exist(self) -> None:
         if not self.exists():
@@ -98,7 +118,13 @@ class Ledger:
 
 
 def _plan_line(shard: Shard) -> dict[str, Any]:
-    return {"id": shard.id, "name": shard.name, "split": shard.split, "inputs": shard.inputs}
+    return {
+        "id": shard.id,
+        "name": shard.name,
+        "split": shard.split,
+        "inputs": shard.inputs,
+        "state": shard.state,
+    }
 
 
 def _shard_of_line(line: dict[str, Any]) -> Shard:

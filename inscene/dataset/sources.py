@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -35,10 +35,14 @@ class Input:
     """Where in a Parquet file; -1 for an image file."""
     row: int = -1
     image_column: str = "image"
+    state: str = ""
+    """Changes when the content does: a resumed run must not mix old and new."""
 
 
-def list_inputs(sources: Sequence[str]) -> list[Input]:
+def list_inputs(sources: Sequence[str], needs: Sequence[str] = ()) -> list[Input]:
     """Every input of the sources, sorted by id. With several folders, ids begin with their names.
+
+    ``needs`` are image columns that they must have beside the clean image.
 
     Raises :class:`UsageError` for a source that is missing, empty, unfinished or ambiguous, and for
     ids that repeat.
@@ -53,6 +57,14 @@ def list_inputs(sources: Sequence[str]) -> list[Input]:
         )
     for source, name in zip(sources, names, strict=True):
         found = _list_source(source)
+        if needs and any(entry.row_group < 0 for entry in found):
+            raise UsageError(
+                f"holds images, and no column {needs[0]!r}",
+                where=source,
+                next_step="Pairs are needed: make them with inscene degrade.",
+            )
+        for file in sorted({entry.file for entry in found if entry.row_group >= 0}):
+            _check_needs(file, needs)
         if not found:
             raise UsageError("holds no images", where=source, next_step="Is it the right folder?")
         alone = len(sources) == 1 or [entry.id for entry in found] == [name]  # a single file
@@ -66,7 +78,19 @@ def list_inputs(sources: Sequence[str]) -> list[Input]:
 
 
 def _renamed(entry: Input, name: str) -> Input:
-    return Input(name, entry.split, entry.file, entry.row_group, entry.row, entry.image_column)
+    return replace(entry, id=name)
+
+
+def _check_needs(file: str, needs: Sequence[str]) -> None:
+    if needs:
+        with _open_parquet(file) as parquet:
+            missing = set(needs) - set(parquet.schema_arrow.names)
+        if missing:
+            raise UsageError(
+                f"has no column {min(missing)!r}",
+                where=file,
+                next_step="Pairs are needed: make them with inscene degrade.",
+            )
 
 
 def _base_name(source: str) -> str:
@@ -82,47 +106,74 @@ def readable_name(name: str) -> str:
 def _list_source(source: str) -> list[Input]:
     if is_url(source) and not source.startswith("file://"):
         return _list_url(source)
-    path = Path(source.removeprefix("file://"))
+    # Absolute: a worker may have another working directory.
+    path = Path(os.path.abspath(source.removeprefix("file://")))
     if path.is_dir():
         if shards := _dataset_files(str(path)):
             return _list_parquet(shards)
+        photos = list(images.iter_image_files(path))
         if parquet := sorted(path.glob("*.parquet")):
-            return _list_parquet([str(file) for file in parquet])
+            if photos:
+                raise UsageError(
+                    f"holds {len(photos)} images and {len(parquet)} Parquet files",
+                    where=source,
+                    next_step="Name the one that is meant, or move the others away.",
+                )
+            return _list_parquet({str(file): _file_state(file) for file in parquet})
         return [
-            Input(readable_name(file.relative_to(path).as_posix()), None, os.path.abspath(file))
-            for file in images.iter_image_files(path)
+            Input(
+                readable_name(file.relative_to(path).as_posix()),
+                None,
+                str(file),
+                state=_file_state(file),
+            )
+            for file in photos
         ]
     if not os.path.lexists(path):
         raise UsageError("there is no such file or folder", where=source)
     if path.suffix == ".parquet":
-        return _list_parquet([str(path)])
-    return [Input(readable_name(path.name), None, os.path.abspath(path))]
+        return _list_parquet({str(path): _file_state(path)})
+    return [Input(readable_name(path.name), None, str(path), state=_file_state(path))]
 
 
-def _dataset_files(root: str) -> list[str]:
-    """The data files of a dataset folder, once its run is complete."""
+def _file_state(path: Path) -> str:
+    """Size and time of change; hashing every photo before a run would cost as much as the run."""
+    try:
+        status = path.stat()
+    except OSError:
+        return "unreadable"
+    return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def _dataset_files(root: str) -> dict[str, str]:
+    """The data files of a dataset folder, once its run is complete, each with its state."""
     store = open_store(root)
-    names = store.list("data/*.parquet")
     ledger = Ledger(store)
-    if ledger.exists():
-        done = [record is not None for _, record in ledger.records()]
-        if not all(done):
-            raise UsageError(
-                f"is unfinished: {sum(done)} of {len(done)} shards are done",
-                where=root,
-                next_step="Run the command that makes it again: it resumes.",
-            )
-    return [store.describe(name) for name in names]
+    if not ledger.exists():
+        names = store.list("data/*.parquet")
+        return {store.describe(name): str(store.size(name)) for name in names}
+    files, done = {}, 0
+    for shard, record in ledger.records():
+        if record is not None:
+            done += 1
+            files[store.describe(shard.data_file)] = str(record.files[shard.data_file]["sha256"])
+    if done < len(ledger.shards()):
+        raise UsageError(
+            f"is unfinished: {done} of {len(ledger.shards())} shards are done",
+            where=root,
+            next_step="Run the command that makes it again: it resumes.",
+        )
+    return files
 
 
 def _list_url(url: str) -> list[Input]:
     if url.endswith(".parquet"):
-        return _list_parquet([url])
+        return _list_parquet({url: ""})
     if shards := _dataset_files(url):
         return _list_parquet(shards)
     store = open_store(url)
     if parquet := store.list("*.parquet"):
-        return _list_parquet([store.describe(name) for name in parquet])
+        return _list_parquet({store.describe(name): str(store.size(name)) for name in parquet})
     names = [name for name in store.list("**") if _is_image_name(name)]
     if not names and _is_image_name(url):
         return [Input(_base_name(url), None, url)]
@@ -133,15 +184,16 @@ def _is_image_name(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in images.IMAGE_SUFFIXES
 
 
-def _list_parquet(files: Iterable[str]) -> list[Input]:
+def _list_parquet(files: Mapping[str, str]) -> list[Input]:
+    """Inputs of Parquet files, given with their states."""
     inputs: list[Input] = []
-    for file in files:
+    for file, state in files.items():
         with _open_parquet(file) as parquet:
             _check_columns(parquet.schema_arrow, file)
             image_column = _image_column(parquet.schema_arrow, file)
             for group in range(parquet.num_row_groups):
                 for row, (name, split) in enumerate(_ids(parquet, group, file)):
-                    inputs.append(Input(name, split, file, group, row, image_column))
+                    inputs.append(Input(name, split, file, group, row, image_column, state))
     return inputs
 
 
@@ -177,7 +229,7 @@ def _check_columns(schema: pa.Schema, file: str) -> None:
 def _image_column(schema: pa.Schema, file: str) -> str:
     """The column that is the clean image: ``image``, ``hq`` of pairs, or the only image there."""
     found: list[str] = [
-        field.name for field in schema if field.type == IMAGE or field.type == pa.binary()
+        field.name for field in schema if field.type in (IMAGE, pa.binary(), pa.large_binary())
     ]
     for name in ("image", "hq"):
         if name in found:
@@ -212,17 +264,28 @@ def read_inputs(
     """
     group: tuple[str, int] | None = None
     table: pa.Table | None = None
+    problem = ""
     for entry in inputs:
         if entry.row_group < 0:
             yield entry, _read_image_file(entry)
             continue
         if group != (entry.file, entry.row_group):
-            with _open_parquet(entry.file) as parquet:
-                table = parquet.read_row_group(entry.row_group)
+            table, problem = _read_row_group(entry)
             group = (entry.file, entry.row_group)
-        assert table is not None
+        if table is None:
+            yield entry, SampleError("parquet_unreadable", problem)
+            continue
         row: dict[str, Any] = table.slice(entry.row, 1).to_pylist()[0]
         yield entry, _with_images(row, entry, needs)
+
+
+def _read_row_group(entry: Input) -> tuple[pa.Table | None, str]:
+    """The table, or None and why: a damaged group costs its own rows and no others."""
+    try:
+        with _open_parquet(entry.file) as parquet:
+            return parquet.read_row_group(entry.row_group), ""
+    except (OSError, pa.ArrowException, UsageError) as error:
+        return None, f"row group {entry.row_group} of {_base_name(entry.file)}: {error}"
 
 
 def _read_image_file(entry: Input) -> dict[str, Any] | SampleError:

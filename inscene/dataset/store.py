@@ -9,13 +9,14 @@ from __future__ import annotations
 import abc
 import contextlib
 import errno
+import glob
 import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, cast
 
-from inscene.errors import MachineError
+from inscene.errors import MachineError, UsageError
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -33,7 +34,14 @@ def disk_errors_explained(where: str) -> Iterator[None]:
                 why="Finished shards are safe, the one being written was discarded.",
                 next_step="Free some space and run the same command again: it resumes.",
             ) from error
-        raise
+        if isinstance(error, FileExistsError):
+            raise  # what create() is for
+        raise MachineError(
+            "cannot be written",
+            where=where,
+            why=f"{error.strerror or error}.",
+            next_step="Choose another --out, or mend its permissions.",
+        ) from error
 
 
 def is_url(location: str) -> bool:
@@ -112,7 +120,7 @@ class LocalStore(Store):
     def size(self, name: str) -> int | None:
         try:
             return (self.folder / name).stat().st_size
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def read(self, name: str) -> bytes:
@@ -167,7 +175,14 @@ class UrlStore(Store):
         import fsspec
 
         self.root = url.rstrip("/")
-        self._fs, self._base = fsspec.core.url_to_fs(self.root)
+        try:
+            self._fs, self._base = fsspec.core.url_to_fs(self.root)
+        except ImportError as error:
+            raise MachineError(
+                "needs a package that is not installed", where=url, next_step=f"{error}."
+            ) from error
+        except ValueError as error:
+            raise UsageError("is no URL that can be opened", where=url, why=f"{error}.") from error
 
     def _path(self, name: str) -> str:
         return f"{self._base.rstrip('/')}/{name}"
@@ -175,13 +190,13 @@ class UrlStore(Store):
     def list(self, pattern: str) -> list[str]:
         prefix = self._base.rstrip("/") + "/"
         self._fs.invalidate_cache()
-        found = cast("list[str]", self._fs.glob(prefix + pattern))
+        found = cast("list[str]", self._fs.glob(glob.escape(prefix) + pattern))
         return sorted(path.removeprefix(prefix) for path in found)
 
     def size(self, name: str) -> int | None:
         try:
             return int(self._fs.info(self._path(name))["size"])
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def read(self, name: str) -> bytes:

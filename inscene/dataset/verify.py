@@ -48,7 +48,11 @@ def verify(location: str) -> Verdict:
         if store.size(shard.record_file) is None:
             verdict.problems.append(f"{shard.name}: not done; run the same command to resume")
             continue
-        record = Record.from_json(store.read(shard.record_file))
+        try:
+            record = Record.from_json(store.read(shard.record_file))
+        except (ValueError, TypeError):
+            verdict.problems.append(f"{shard.record_file}: is damaged")
+            continue
         expected |= record.files.keys()
         _check_record(verdict, shard, record, recipe_hash)
         if all(_check_file(verdict, store, name, file) for name, file in record.files.items()):
@@ -61,7 +65,8 @@ def verify(location: str) -> Verdict:
     for name in sorted(present - expected):
         verdict.problems.append(f"{name}: no record speaks of it")
     if not verdict.problems:
-        verdict.table_hash = table_hash(store, store.list("data/*.parquet"), kind)
+        files = [shard.data_file for shard in ledger.shards()]
+        verdict.table_hash = table_hash(store, files, kind)
     return verdict
 
 

@@ -35,8 +35,10 @@ def plan_shards(
         chunks = [tuple(members[start : start + shard_rows]) for start in starts]
         for index, chunk in enumerate(chunks):
             ids = tuple(entry.id for entry in chunk)
+            state = hashlib.sha256(json.dumps([entry.state for entry in chunk]).encode())
             name = f"{split}-{index:05d}-of-{len(chunks):05d}"
-            planned.append((Shard(_shard_id(recipe_hash, split, ids), name, split, ids), chunk))
+            shard_id = _shard_id(recipe_hash, split, ids)
+            planned.append((Shard(shard_id, name, split, ids, state.hexdigest()), chunk))
     return planned
 
 

@@ -17,8 +17,8 @@ from inscene.engine.job import Job, ShardTask
 from inscene.engine.kills import InWork
 from inscene.engine.rows import Call, Drop, Fail, Keep, Row
 from inscene.engine.step import StepContext
-from inscene.errors import InsceneError, SampleError
-from inscene.schema import KINDS
+from inscene.errors import InsceneError, MachineError, RecipeError, SampleError
+from inscene.schema import KINDS, RESULTS
 
 T = TypeVar("T")
 THUMBNAIL_PX = 160
@@ -77,6 +77,8 @@ class Worker:
                 refused[entry.id] = ("read", Fail(columns.reason, columns.detail), None)
             else:
                 columns["split"] = task.shard.split
+                if self._kind is not RESULTS:  # those keep the sample's own id beside its version
+                    columns["sample_id"] = entry.id
                 alive[entry.id] = [Row(entry.id, columns)]
         for name, call in self._calls:
             self._run_step(name, call, alive, refused)
@@ -117,6 +119,12 @@ class Worker:
             columns["image"] = {"bytes": images.encode_png(row.pixels), "path": f"{stem}.png"}
             columns["licence"] = columns.get("licence") or "unknown"
             columns["consent"] = columns.get("consent") or "unknown"
+        if missing := [name for name in self._kind.key if columns.get(name) is None]:
+            raise RecipeError(
+                f"the steps leave {missing[0]!r} empty, which a table of {self._kind.name} needs",
+                where=self._recipe.name,
+                next_step="Does 'makes' fit the steps?",
+            )
         columns["provenance"] = self._provenance
         return {name: columns[name] for name in self._kind.schema.names if name in columns}
 
@@ -125,9 +133,19 @@ def _isolated(name: str, call: Call, rows: list[Row]) -> list[Keep | Drop | Fail
     """The step's outcomes. An exception over a batch is tried again row by row, so that it costs
     the row that causes it and no other; errors of the machine pass through."""
     try:
-        return call(rows) if rows else []
-    except (InsceneError, MemoryError):
+        outcomes = call(rows) if rows else []
+        if len(outcomes) != len(rows):
+            raise RecipeError(
+                f"the step {name!r} gave {len(outcomes)} outcomes for {len(rows)} rows"
+            )
+        return outcomes
+    except InsceneError:
         raise
+    except MemoryError as error:
+        raise MachineError(
+            f"the step {name!r} ran out of memory",
+            next_step="Use fewer --workers, or --set batch_rows=1.",
+        ) from error
     except Exception as error:
         if len(rows) == 1:
             at = traceback.extract_tb(error.__traceback__)[-1]
