@@ -6,6 +6,7 @@ InsceneError                 what, where, why, next step
 ├── BusyError                3  another run holds the dataset folder
 ├── MachineError             4  something this machine lacks: disk, memory, a package, weights
 │   └── NotBuiltYetError     4  a command of the contract whose code is still to come
+├── InterruptedRunError    130  Ctrl-C
 └── VerificationError        5  a dataset that does not agree with its own records
 
 SampleError                  one input is unusable; the run goes on (exit code 1 at its end)
@@ -23,6 +24,7 @@ class ExitCode(enum.IntEnum):
     BUSY = 3
     MACHINE = 4
     VERIFICATION = 5
+    INTERRUPTED = 130  # as a shell reports SIGINT
 
 
 class InsceneError(Exception):
@@ -71,6 +73,10 @@ class MachineError(InsceneError):
 
 class NotBuiltYetError(MachineError):
     pass
+
+
+class InterruptedRunError(InsceneError):
+    exit_code = ExitCode.INTERRUPTED
 
 
 class VerificationError(InsceneError):

@@ -76,6 +76,8 @@ class RecipeSource:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.overridden: set[str] = set()
+        """Keys that ``--set`` has changed: a mistake in one of them is not the file's."""
         try:
             text = path.read_text(encoding="utf-8")
             self._root = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -91,7 +93,10 @@ class RecipeSource:
             raise RecipeError("is not a recipe: a mapping of keys is needed", where=str(path))
 
     def where(self, *keys: str | int) -> str:
-        """``file:line`` of the deepest of these keys that exists."""
+        """``file:line`` of the deepest of these keys that exists, or the ``--set`` that gave it."""
+        for given in (str(keys[0]) if keys else "", ".".join(map(str, keys[2:]))):
+            if given in self.overridden:
+                return f"--set {given}"
         node, line = self._root, 0
         for key in keys:
             child = _child(node, key)
@@ -135,6 +140,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> tuple[Recip
     data = dict(source.data)
     for override in overrides:
         data = _overridden(data, override)
+    source.overridden = {override.partition("=")[0] for override in overrides}
     try:
         return Recipe.model_validate(data), source
     except ValidationError as error:
@@ -151,7 +157,8 @@ def _as_recipe_error(error: ValidationError, source: RecipeSource) -> RecipeErro
     elif first["type"] == "missing":
         what, next_step = f"the key {keys[-1]!r} is missing", ""
     else:
-        what, next_step = f"{'.'.join(map(str, keys))}: {first['msg']}", ""
+        problem = first["msg"].removeprefix("Value error, ")
+        what, next_step = f"{'.'.join(map(str, keys))}: {problem}", ""
     return RecipeError(what, where=source.where(*keys), next_step=next_step)
 
 
@@ -178,7 +185,10 @@ def _overridden(data: dict[str, Any], override: str) -> dict[str, Any]:
                 next_step=did_you_mean(path, settable) + " A step's key is STEP.KEY.",
             )
         return {**data, path: value}
-    specs = [_step_spec(entry) for entry in data.get("steps") or []]
+    try:
+        specs = [_step_spec(entry) for entry in data.get("steps") or []]
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"--set {override!r}: the recipe's steps: {error}") from error
     names = [spec["name"] for spec in specs if isinstance(spec, dict)]
     if step not in names:
         raise RecipeError(f"--set: no step {step!r} here", next_step=did_you_mean(step, names))

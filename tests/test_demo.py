@@ -17,7 +17,7 @@ def test_the_demo_runs_and_its_datasets_are_sound(tmp_path: Path) -> None:
     assert verify(str(result.pairs)).rows == photos * VERSIONS
     (board,) = result.boards
     assert {line.method for line in board.lines} == {"bicubic", "bilateral"}
-    assert all(line.complete(metric.key) for line in board.lines for metric in board.metrics)
+    assert all(board.complete(line, metric.key) for line in board.lines for metric in board.metrics)
     for metric in board.metrics:  # the stronger one is stronger
         assert board.best(metric) == {"bilateral"}
     assert result.leaderboard.read_text().count("\n| ") == 3

@@ -37,10 +37,6 @@ class Line:
     restore_s: float | None
     """Median wall seconds of the method, a sample."""
 
-    def complete(self, metric: str) -> bool:
-        """Every sample has a value: only then may the mean be ranked."""
-        return metric in self.cells and self.cells[metric].scored == self.samples
-
 
 @dataclass(frozen=True)
 class Board:
@@ -48,12 +44,21 @@ class Board:
     metrics: tuple[Metric, ...]
     lines: tuple[Line, ...]
 
+    @property
+    def samples(self) -> int:
+        """Of the method that was run on the most."""
+        return max(line.samples for line in self.lines)
+
+    def complete(self, line: Line, metric: str) -> bool:
+        """Every sample has a value: only then may the mean be ranked beside others."""
+        return metric in line.cells and line.cells[metric].scored == self.samples
+
     def best(self, metric: Metric) -> set[str]:
         """The methods with the best complete mean, equal at the displayed precision."""
         means = {
             line.method: round(line.cells[metric.key].mean, metric.decimals)
             for line in self.lines
-            if line.complete(metric.key)
+            if self.complete(line, metric.key)
         }
         if not means:
             return set()
@@ -71,8 +76,7 @@ def load_boards(locations: Sequence[str]) -> list[Board]:
     samples: dict[tuple[str, str], int] = {}
     for location in locations:
         for store in _results_stores(location):
-            frame, inputs = _load(store)
-            key = (str(frame["suite"].iloc[0]), str(frame["method"].iloc[0]))
+            key, frame, inputs = _load(store)
             if key in samples:
                 raise UsageError(
                     f"two results of {key[1]!r} on {key[0]!r}",
@@ -81,11 +85,9 @@ def load_boards(locations: Sequence[str]) -> list[Board]:
                 )
             samples[key] = inputs
             frames.append(frame)
-    everything = pd.concat(frames)
-    return [
-        _board(str(suite), frame, samples)
-        for suite, frame in everything.groupby("suite", sort=True)
-    ]
+    everything = pd.concat([frame for frame in frames if len(frame)] or frames)
+    suites = sorted({suite for suite, _ in samples})
+    return [_board(suite, everything[everything["suite"] == suite], samples) for suite in suites]
 
 
 def _results_stores(location: str) -> list[Store]:
@@ -100,9 +102,11 @@ def _results_stores(location: str) -> list[Store]:
     return [open_store(store.describe(name)) for name in names]
 
 
-def _load(store: Store) -> tuple[pd.DataFrame, int]:
+def _load(store: Store) -> tuple[tuple[str, str], pd.DataFrame, int]:
+    """Suite and method, the results, and the number of inputs, failed ones included."""
     ledger = Ledger(store)
-    if ledger.fingerprint()["makes"] != "results":
+    fingerprint = ledger.fingerprint()
+    if fingerprint["makes"] != "results":
         raise UsageError(
             "is not a folder of results", where=store.root, next_step="Run inscene bench on it."
         )
@@ -113,30 +117,31 @@ def _load(store: Store) -> tuple[pd.DataFrame, int]:
         )
     columns = ["suite", "method", "metric", "value", "status", "restore_s"]
     tables = []
-    for name in store.list("data/*.parquet"):
-        with store.open(name) as file:
+    for shard in ledger.shards():
+        with store.open(shard.data_file) as file:
             tables.append(pq.read_table(file, columns=columns))
     frame = pa.concat_tables(tables).to_pandas()
-    if frame.empty:
-        raise UsageError(
-            "has no row: every sample failed", where=store.root, next_step="See inscene funnel."
-        )
-    return frame, sum(record.inputs for record in records)
+    steps = {step["step"]: step for step in fingerprint["steps"]}
+    key = str(steps["score"]["suite"]), str(steps["restore"]["method"])
+    return key, frame, sum(record.inputs for record in records)
 
 
 def _board(suite: str, frame: pd.DataFrame, samples: dict[tuple[str, str], int]) -> Board:
     present = set(frame["metric"])
+    if not present:
+        raise UsageError("no method has a value: every sample failed", where=suite)
     metrics = tuple(metric for key, metric in METRICS.items() if key in present)
     lines = []
-    for method, rows in frame.groupby("method"):
+    for method in sorted(method for of, method in samples if of == suite):
+        rows = frame[frame["method"] == method]
         values = rows.groupby("metric")["value"].agg(["mean", "count"])
         cells = {
             str(metric): Cell(float(row["mean"]), int(row["count"]))
             for metric, row in values.iterrows()
             if row["count"]
         }
-        seconds = rows["restore_s"].median()
-        lines.append(Line(str(method), samples[suite, str(method)], cells, float(seconds)))
+        seconds = None if rows.empty else float(rows["restore_s"].median())
+        lines.append(Line(method, samples[suite, method], cells, seconds))
     first = metrics[0]
     worst = float("-inf") if first.higher_is_better else float("inf")
 
@@ -167,7 +172,7 @@ def _cells(board: Board, line: Line, mark_best: str) -> tuple[list[str], bool]:
             texts.append("n/a")
             continue
         text = f"{cell.mean:.{metric.decimals}f}"
-        if not line.complete(metric.key):
+        if not board.complete(line, metric.key):
             text, incomplete = f"{text}* (n={cell.scored})", True
         elif line.method in board.best(metric):
             text = mark_best.format(text)
@@ -190,18 +195,20 @@ def _table(board: Board) -> str:
     import io
 
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=board.suite, title_justify="left", title_style="bold")
+    table = Table(title=escape(board.suite), title_justify="left", title_style="bold")
     for position, head in enumerate(_heads(board)):
         if position == 0:
-            table.add_column(head, overflow="fold")  # a narrow terminal folds names, never numbers
+            # A narrow terminal folds names, never numbers.
+            table.add_column(head, overflow="fold", min_width=10)
         else:
-            table.add_column(head, justify="right", no_wrap=True)
+            table.add_column(head, justify="right", no_wrap=True, min_width=len(head))
     notes = set()
     for line in board.lines:
         row, incomplete = _row(board, line, "[bold green]{}[/]")
-        table.add_row(*row)
+        table.add_row(escape(row[0]), *row[1:])
         notes |= {_INCOMPLETE} if incomplete else set()
     table.caption, table.caption_justify = " ".join(notes) or None, "left"
     terminal = Console()

@@ -122,6 +122,8 @@ class Folder(Method):
 
 def find_method(name: str) -> Method:
     """The method of that name. Raises :class:`UsageError` with the nearest known one."""
+    if name == FOLDER:
+        raise UsageError(f"{FOLDER} names no folder", next_step=f"Give {FOLDER}DIR.")
     if name.startswith(FOLDER):
         return Folder(Path(name.removeprefix(FOLDER)))
     known = shipped_names("manifests", "methods")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
-from inscene.bench.methods import find_method
+from inscene.bench.methods import FOLDER, find_method
+from inscene.dataset.store import is_url
 from inscene.engine import run as engine
 from inscene.engine.registry import build
 from inscene.errors import UsageError
@@ -23,6 +25,7 @@ def plan_bench(
 
     Raises :class:`inscene.errors.UsageError` for unknown methods or metrics.
     """
+    methods = [_absolute(method) for method in methods]
     names = [find_method(method).name for method in methods]
     if repeated := next((name for name in names if names.count(name) > 1), None):
         raise UsageError(
@@ -30,7 +33,10 @@ def plan_bench(
         )
     for metric in metrics:
         find_metric(metric)
-    suite = PurePosixPath(dataset.rstrip("/")).name
+    if not metrics or len(set(metrics)) < len(metrics):
+        raise UsageError("name at least one metric, and each once", where="--metrics")
+    place = dataset.rstrip("/") if is_url(dataset) else os.path.abspath(dataset)
+    suite = PurePosixPath(place).name
     for method, name in zip(methods, names, strict=True):
         values = {
             "restore.method": method,
@@ -39,8 +45,15 @@ def plan_bench(
         }
         overrides = [f"{key}={json.dumps(value)}" for key, value in values.items()]
         recipe, source = load_recipe("bench", overrides)
-        place = f"{out.rstrip('/')}/{_folder_name(suite)}--{_folder_name(name)}"
-        yield engine.plan(build(recipe, source), [dataset], place, limit)
+        folder = f"{out.rstrip('/')}/{_folder_name(suite)}--{_folder_name(name)}"
+        yield engine.plan(build(recipe, source), [dataset], folder, limit)
+
+
+def _absolute(method: str) -> str:
+    """A folder of outputs by its whole path: workers may run elsewhere."""
+    if not method.startswith(FOLDER) or method == FOLDER:
+        return method
+    return f"{FOLDER}{os.path.abspath(method.removeprefix(FOLDER))}"
 
 
 def _folder_name(name: str) -> str:

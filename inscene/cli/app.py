@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Annotated
 
@@ -10,9 +11,7 @@ import typer
 from inscene import __version__
 from inscene.cli import bench, build, dataset, degrade, demo, unbuilt
 from inscene.cli.console import report_error
-from inscene.errors import InsceneError
-
-INTERRUPTED = 130  # as a shell reports SIGINT
+from inscene.errors import InsceneError, MachineError
 
 app = typer.Typer(
     help="Build, degrade, restore and benchmark datasets for human-centric scene restoration.",
@@ -62,14 +61,15 @@ app.command(rich_help_panel=MACHINE)(demo.demo)
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # an arrow must not end a run on an ASCII terminal
+            stream.reconfigure(errors="replace")
     try:
         app(prog_name="inscene")
     except InsceneError as error:
         report_error(error)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("Interrupted. The same command resumes.", file=sys.stderr)
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output went away: nobody is left to speak to
-        sys.exit(0)
+    except OSError as error:
+        where = str(error.filename) if error.filename else None
+        report_error(MachineError(error.strerror or str(error), where=where))
+        sys.exit(MachineError.exit_code)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from inscene.cli import options as opt
-from inscene.cli.console import print_json, print_plan, print_summary, say
+from inscene.cli.console import print_json, print_plans, print_summary, say
+from inscene.cli.execute import run_shown
 from inscene.cli.unbuilt import not_built
 from inscene.errors import ExitCode, UsageError
 
@@ -47,7 +48,6 @@ def bench(
     """
     from inscene.bench.run import plan_bench
     from inscene.engine import run as engine
-    from inscene.engine.progress import open_display
 
     if suite is not None:
         raise not_built("bench --suite")
@@ -55,20 +55,16 @@ def bench(
         raise UsageError("nothing to measure on", next_step="Give --dataset PAIRS.")
     keys = [key.strip() for key in metrics.split(",") if key.strip()]
     who = engine.Workers(executor.value, workers, ray_address)
+    plans = list(plan_bench(dataset, method, keys, out, limit))
+    if plan:
+        print_plans(plans, json)
+        return
     summaries = []
-    for one in list(plan_bench(dataset, method, keys, out, limit)):
-        if plan:
-            print_plan(one, json)
-            continue
-        display = open_display(f"bench {one.out.rpartition('--')[2]}", one.inputs)
-        try:
-            summary = engine.run(one, who, display)
-        finally:
-            display.close()
-        summaries.append(summary)
+    for one in plans:
+        summaries.append(run_shown(one, who, f"bench {one.out.rpartition('--')[2]}"))
         if not json:
-            print_summary(summary, as_json=False)
-    if json and not plan:
+            print_summary(summaries[-1], as_json=False)
+    if json:
         print_json([asdict(summary) for summary in summaries])
     if any(summary.errors for summary in summaries):
         raise typer.Exit(ExitCode.PARTIAL)
@@ -88,5 +84,6 @@ def leaderboard(
     if out is None:
         print(text)
     else:
+        out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(text + "\n", encoding="utf-8")
         say(f"wrote {out}")

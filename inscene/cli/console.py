@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -30,23 +31,29 @@ def report_error(error: InsceneError) -> None:
             say(f"  {line}")
 
 
-def print_plan(plan: Plan, as_json: bool) -> None:
-    rows = [len(inputs) for _, inputs in plan.shards]
-    facts = {
+def print_plans(plans: Sequence[Plan], as_json: bool) -> None:
+    """What would be done; as JSON one object, or a list where there are several runs."""
+    if as_json:
+        facts = [_plan_facts(plan) for plan in plans]
+        print_json(facts[0] if len(facts) == 1 else facts)
+        return
+    for plan in plans:
+        recipe = plan.built.recipe
+        print(f"{recipe.name}: {plan.inputs} inputs in {len(plan.shards)} shards → {plan.out}")
+        print(f"steps: {' → '.join(name for name, _ in plan.built.steps)}")
+        print(f"recipe hash: {plan.built.hash[:16]}")
+
+
+def _plan_facts(plan: Plan) -> dict[str, Any]:
+    return {
         "out": plan.out,
         "recipe": plan.built.recipe.name,
         "recipe_hash": plan.built.hash,
         "makes": plan.built.recipe.makes,
         "steps": [name for name, _ in plan.built.steps],
         "inputs": plan.inputs,
-        "shards": len(rows),
+        "shards": len(plan.shards),
     }
-    if as_json:
-        print_json(facts)
-        return
-    print(f"{plan.built.recipe.name}: {plan.inputs} inputs in {len(rows)} shards → {plan.out}")
-    print(f"steps: {' → '.join(name for name, _ in plan.built.steps)}")
-    print(f"recipe hash: {plan.built.hash[:16]}")
 
 
 def print_summary(summary: Summary, as_json: bool) -> None:

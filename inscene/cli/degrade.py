@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from json import dumps
 from typing import Annotated
 
 import typer
@@ -45,7 +46,7 @@ def degrade(
     if varying_blur:
         raise not_built("degrade --varying-blur")
     overrides = [
-        f"degrade.{key}={value}"
+        f"degrade.{key}={dumps(value)}"
         for key, value in (("profile", profile), ("versions", versions))
         if value is not None
     ]

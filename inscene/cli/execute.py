@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import typer
 
-from inscene.cli.console import print_plan, print_summary
+from inscene.cli.console import print_plans, print_summary
 from inscene.cli.options import Executor
-from inscene.errors import ExitCode
+from inscene.errors import ExitCode, InterruptedRunError
+
+if TYPE_CHECKING:
+    from inscene.engine.run import Plan, Summary, Workers
 
 
 @dataclass(frozen=True)
@@ -25,10 +29,23 @@ class RunOptions:
     as_json: bool = False
 
 
+def run_shown(plan: Plan, workers: Workers, title: str) -> Summary:
+    """Run with the progress display; Ctrl-C ends it with a word on how to go on."""
+    from inscene.engine import run as engine
+    from inscene.engine.progress import open_display
+
+    display = open_display(title, plan.inputs)
+    try:
+        return engine.run(plan, workers, display)
+    except KeyboardInterrupt:
+        raise InterruptedRunError("interrupted", next_step="The same command resumes.") from None
+    finally:
+        display.close()
+
+
 def execute(recipe_name: str, sources: Sequence[str], options: RunOptions) -> None:
     """Load, plan, run and report; exits with 1 where samples had errors."""
     from inscene.engine import run as engine
-    from inscene.engine.progress import open_display
     from inscene.engine.registry import build
     from inscene.recipe import load_recipe
 
@@ -38,14 +55,10 @@ def execute(recipe_name: str, sources: Sequence[str], options: RunOptions) -> No
     recipe, source = load_recipe(recipe_name, overrides)
     plan = engine.plan(build(recipe, source), sources, options.out, options.limit)
     if options.plan_only:
-        print_plan(plan, options.as_json)
+        print_plans([plan], options.as_json)
         return
     workers = engine.Workers(options.executor.value, options.workers, options.ray_address)
-    display = open_display(recipe.name, plan.inputs)
-    try:
-        summary = engine.run(plan, workers, display)
-    finally:
-        display.close()
+    summary = run_shown(plan, workers, recipe.name)
     print_summary(summary, options.as_json)
     if summary.errors:
         raise typer.Exit(ExitCode.PARTIAL)

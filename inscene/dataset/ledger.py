@@ -3,8 +3,7 @@
 run/recipe.json      the fingerprint of the recipe; its presence says that a plan exists
 run/plan.jsonl       the shards, one a line
 run/records/*.json   one completion record a shard
-run/kills.json       inputs that were in work when a worker died
-run/quarantine.json  inputs that killed workers twice
+run/quarantine.json  inputs that were in work when a worker died, and how often
 """
 
 from __future__ import annotations

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from inscene import images
 from inscene.degrade.profile import load_profile
@@ -15,12 +16,17 @@ from inscene.engine.step import Step, StepContext
 from inscene.recipe import canonical_json
 
 
+def _absolute(profile: str) -> str:
+    """A file by its whole path: workers may run in another folder."""
+    return os.path.abspath(profile) if os.path.isfile(profile) else profile
+
+
 @dataclass(frozen=True)
 class Degrade(Step):
     """One row for each version. The draws depend on the seed, the content of the clean image's
     source file and the version; not on its name or place."""
 
-    profile: str = "s3diff"
+    profile: Annotated[str, AfterValidator(_absolute)] = "s3diff"
     """Name of a shipped profile, or a file."""
     versions: Annotated[int, Field(ge=1)] = 5
 

@@ -70,9 +70,11 @@ def step_class(name: str) -> type[Step]:
         )
     try:
         found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # whatever a module of the user's own does when it is imported
         raise RecipeError(
-            f"step {name!r} cannot be imported", why=f"{error}.", next_step="Is it installed?"
+            f"step {name!r} cannot be imported",
+            why=f"{type(error).__name__}: {error}.",
+            next_step="Is its folder on PYTHONPATH?" if name not in STEPS else "",
         ) from error
     if not (isinstance(found, type) and issubclass(found, Step)):
         raise RecipeError(f"{name!r} is not a step", next_step="Derive it from inscene Step.")
@@ -98,5 +100,6 @@ def _build_step(spec: StepSpec, position: int, source: RecipeSource | None) -> S
             what = f"step {spec.name!r} has no parameter {key!r}"
             next_step = did_you_mean(key, known) if known else "It takes none."
         else:
-            what, next_step = f"{spec.name}.{key}: {first['msg']}", ""
+            problem = first["msg"].removeprefix("Value error, ")
+            what, next_step = f"{spec.name}.{key}: {problem}", ""
         raise RecipeError(what, where=where(spec.name, key), next_step=next_step) from error

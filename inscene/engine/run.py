@@ -12,7 +12,7 @@ from inscene.dataset import lock
 from inscene.dataset.ledger import Ledger
 from inscene.dataset.shards import Record, Shard
 from inscene.dataset.sources import Input, list_inputs
-from inscene.dataset.store import LocalStore, Store, open_store
+from inscene.dataset.store import LocalStore, Store, is_url, open_store
 from inscene.engine.job import Job, ShardTask
 from inscene.engine.kills import Quarantine, mark_file, read_mark, stale_marks
 from inscene.engine.plan import plan_shards
@@ -95,7 +95,14 @@ class Plan:
 def plan(built: BuiltRecipe, sources: Sequence[str], out: str, limit: int | None = None) -> Plan:
     """What a run would do. ``limit`` takes the first inputs by id."""
     recipe = built.recipe
-    inputs = list_inputs(sources)[:limit]
+    out = out if is_url(out) else os.path.abspath(out)  # workers may run in another folder
+    for source in sources:
+        if out == (source.rstrip("/") if is_url(source) else os.path.abspath(source)):
+            raise UsageError(
+                "is both source and --out", where=source, next_step="Choose another --out."
+            )
+    needs = sorted({column for _, step in built.steps for column in step.takes})
+    inputs = list_inputs(sources, needs)[:limit]
     shards = plan_shards(
         inputs,
         recipe_hash=built.hash,
@@ -122,7 +129,7 @@ def run(plan: Plan, workers: Workers | None = None, display: Display | None = No
         ledger.begin(plan.built.fingerprint(), [shard for shard, _ in plan.shards])
         summary = Summary(plan.out)
         tasks = deque(_open_tasks(plan, ledger, summary))
-        display.resume(summary.inputs)
+        display.resume(summary)
         if tasks:
             _Driver(store, plan, workers or Workers(), display, summary).work(tasks)
         ended = summary.kept + sum(summary.dropped.values()) + sum(summary.errors.values())
@@ -168,23 +175,30 @@ class _Driver:
         count = min(count, len(tasks))
         job = Job(self._plan.built, self._plan.out)
         address = self._workers.ray_address
-        with _open_pool(executor, job, count, self._display.add, address) as pool:
-            in_flight = 0
-            while tasks or in_flight:
-                while tasks and in_flight < pool.capacity:
-                    pool.submit(tasks.popleft())
-                    in_flight += 1
-                event = pool.wait()
-                in_flight -= 1
-                match event:
-                    case Finished(task, record):
-                        self._unexplained = 0
-                        self._quarantine.acquit(task.shard.inputs)
-                        self._summary.add(record)
-                    case Died(task, why):
-                        tasks.appendleft(self._retry(task, why))
-                    case Failed(_, error):
-                        raise error
+        try:
+            with _open_pool(executor, job, count, self._display.add, address) as pool:
+                self._hand_out(tasks, pool)
+        finally:
+            # Workers that we ended ourselves are no deaths: their marks must not look like such.
+            stale_marks(self._store)
+
+    def _hand_out(self, tasks: deque[ShardTask], pool: Pool) -> None:
+        in_flight = 0
+        while tasks or in_flight:
+            while tasks and in_flight < pool.capacity:
+                pool.submit(tasks.popleft())
+                in_flight += 1
+            event = pool.wait()
+            in_flight -= 1
+            match event:
+                case Finished(task, record):
+                    self._unexplained = 0
+                    self._quarantine.acquit(task.shard.inputs)
+                    self._summary.add(record)
+                case Died(task, why):
+                    tasks.appendleft(self._retry(task, why))
+                case Failed(_, error):
+                    raise error
 
     def _retry(self, task: ShardTask, why: str) -> ShardTask:
         inputs = task.shard.inputs

@@ -16,7 +16,7 @@ from inscene.engine.step import Step, StepContext
 class Decode(Step):
     """Decode the ``image`` column; what cannot be decoded fails with its reason."""
 
-    max_megapixels: Annotated[float, Field(gt=0)] = 80.0
+    max_megapixels: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 80.0
     """Refused by the header, before any pixel is decoded."""
 
     def setup(self, context: StepContext) -> Call:
