@@ -132,14 +132,10 @@ class ShardWriter:
             return record
         # Another worker was faster by a moment. Whose files are there now decides whose record is
         # true (they differ in nothing but times).
-        if all(self._stored_sha256(name) == file["sha256"] for name, file in record.files.items()):
+        if all(self._store.sha256(name) == file["sha256"] for name, file in record.files.items()):
             self._store.replace(self._shard.record_file, record.to_json())
             return record
         return Record.from_json(self._store.read(self._shard.record_file))
-
-    def _stored_sha256(self, name: str) -> str:
-        with self._store.open(name) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 class _TableWriter:

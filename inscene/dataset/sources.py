@@ -152,18 +152,15 @@ def _dataset_files(root: str) -> dict[str, str]:
     if not ledger.exists():
         names = store.list("data/*.parquet")
         return {store.describe(name): str(store.size(name)) for name in names}
-    files, done = {}, 0
-    for shard, record in ledger.records():
-        if record is not None:
-            done += 1
-            files[store.describe(shard.data_file)] = str(record.files[shard.data_file]["sha256"])
-    if done < len(ledger.shards()):
+    shards = list(ledger.records())
+    done = [(shard.data_file, record) for shard, record in shards if record is not None]
+    if len(done) < len(shards):
         raise UsageError(
-            f"is unfinished: {done} of {len(ledger.shards())} shards are done",
+            f"is unfinished: {len(done)} of {len(shards)} shards are done",
             where=root,
             next_step="Run the command that makes it again: it resumes.",
         )
-    return files
+    return {store.describe(name): str(record.files[name]["sha256"]) for name, record in done}
 
 
 def _list_url(url: str) -> list[Input]:

@@ -10,6 +10,7 @@ import abc
 import contextlib
 import errno
 import glob
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -74,6 +75,12 @@ class Store(abc.ABC):
     @abc.abstractmethod
     def open(self, name: str) -> IO[bytes]:
         """For random access, to be closed by the caller."""
+
+    def sha256(self, name: str) -> str:
+        """Hex digest of the content."""
+        with self.open(name) as file:
+            # typeshed wants a BinaryIO; any readable binary file will do.
+            return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
     @abc.abstractmethod
     def staging(self, name: str) -> Path:

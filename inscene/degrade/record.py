@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from inscene.degrade.kernels import effective_sigma
 from inscene.degrade.noise import RNG_NAME
 from inscene.degrade.operator import Operator, StageOperator
 from inscene.errors import UsageError, VerificationError
+from inscene.images import pixel_hash
 
 
 def make_record(
@@ -48,7 +48,7 @@ def make_record(
             "first": _effective(operator.first, sizes.first),
             "second": _effective(operator.second, sizes.second),
         },
-        "lq_sha256": pixel_sha256(lq),
+        "lq_sha256": pixel_hash(lq),
     }
 
 
@@ -78,7 +78,7 @@ def replay(image: ByteImage, record: Mapping[str, Any]) -> ByteImage:
             next_step="Give the clean image that was degraded.",
         )
     lq = degrade(image, operator, noise_seed)
-    if pixel_sha256(lq) != expected:
+    if pixel_hash(lq) != expected:
         raise VerificationError(
             "the replayed LQ is not the recorded one",
             where=f"operator {operator.operator_id}, noise seed {noise_seed}",
@@ -87,10 +87,3 @@ def replay(image: ByteImage, record: Mapping[str, Any]) -> ByteImage:
             next_step="inscene.degrade.degrade applies the operator without this check.",
         )
     return lq
-
-
-def pixel_sha256(image: ByteImage) -> str:
-    """SHA-256 over the shape and the raw pixels: independent of how a file stores them."""
-    digest = hashlib.sha256(repr(tuple(map(int, image.shape))).encode())
-    digest.update(image.tobytes())
-    return digest.hexdigest()

@@ -7,6 +7,7 @@ start-up and duplicates rows on resume for in-memory sources (Ray 2.60).
 from __future__ import annotations
 
 import contextlib
+import time
 import warnings
 from typing import Any
 
@@ -18,6 +19,7 @@ from inscene.errors import MachineError
 SHARDS_IN_FLIGHT = 2  # an actor: the next one is there when it ends one
 START_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 5.0
+RELEASE_TIMEOUT_S = 5.0
 OBJECT_STORE_BYTES = 80 * 2**20  # Ray's smallest; nothing large passes through it
 
 
@@ -39,7 +41,7 @@ class RayPool(Pool):
 
     def _cpu_share(self, workers: int) -> float:
         """CPUs an actor claims: a share that all of them together can have, at most nearly one."""
-        free = float(self._ray.available_resources().get("CPU", 0.0))
+        free = self._free_cpus(wanted=0.9 * workers)
         if free <= 0:
             raise MachineError(
                 "Ray has no free CPU",
@@ -47,6 +49,17 @@ class RayPool(Pool):
                 next_step="Wait for them, or use --executor process.",
             )
         return min(0.9, int(900 * free / workers) / 1000)
+
+    def _free_cpus(self, wanted: float) -> float:
+        """Free CPUs of the cluster. Ray gives those of actors that have just ended back a little
+        later, so fewer than wanted are looked at again for some seconds."""
+        wanted = min(wanted, 0.9 * float(self._ray.cluster_resources().get("CPU", 0.0)))
+        until = time.monotonic() + RELEASE_TIMEOUT_S
+        while True:
+            free = float(self._ray.available_resources().get("CPU", 0.0))
+            if free >= wanted or time.monotonic() > until:
+                return free
+            time.sleep(0.1)
 
     def _await_start(self, workers: int, share: float) -> None:
         pings = [actor.ping.remote() for actor in self._actors]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import json
 from dataclasses import dataclass
@@ -31,8 +32,13 @@ class BuiltRecipe:
     recipe: Recipe
     steps: tuple[tuple[str, Step], ...]
 
+    @functools.cached_property
     def fingerprint(self) -> dict[str, Any]:
-        """All that decides the output, as JSON values; what two runs must share to be one."""
+        """All that decides the output, as JSON values; what two runs must share to be one.
+
+        Taken once: it travels to the workers with the recipe, so that a file which changes in the
+        meantime (a profile, a folder of outputs) cannot give one run two hashes.
+        """
         recipe = self.recipe
         facts = {
             "name": recipe.name,
@@ -49,7 +55,7 @@ class BuiltRecipe:
 
     @property
     def hash(self) -> str:
-        return content_hash(self.fingerprint())
+        return content_hash(self.fingerprint)
 
 
 def build(recipe: Recipe, source: RecipeSource | None = None) -> BuiltRecipe:

@@ -126,7 +126,7 @@ def run(plan: Plan, workers: Workers | None = None, display: Display | None = No
         if isinstance(store, LocalStore):
             store.sweep_staging()
         ledger = Ledger(store)
-        ledger.begin(plan.built.fingerprint(), [shard for shard, _ in plan.shards])
+        ledger.begin(plan.built.fingerprint, [shard for shard, _ in plan.shards])
         summary = Summary(plan.out)
         tasks = deque(_open_tasks(plan, ledger, summary))
         display.resume(summary)

@@ -145,7 +145,7 @@ def test_damaged_records_are_found_and_made_again(photos, scenes, inscene) -> No
 
 def test_an_ascii_terminal(scenes, inscene, monkeypatch) -> None:
     monkeypatch.setitem(os.environ, "PYTHONIOENCODING", "ascii")
-    inscene("verify", scenes)
+    assert "6 inputs = 6 kept" in inscene("verify", scenes).stdout
 
 
 def test_methods_on_fewer_samples_are_not_ranked(scenes, tmp_path, inscene) -> None:

@@ -19,9 +19,9 @@ from inscene.degrade.apply import stage_sizes
 from inscene.degrade.arrays import ByteImage
 from inscene.degrade.jpeg import compress
 from inscene.degrade.kernels import kernel
-from inscene.degrade.record import pixel_sha256
 from inscene.degrade.versions import degrade_version
 from inscene.errors import SampleError
+from inscene.images import pixel_hash
 from inscene.seeds import Draws
 
 PROFILES = ("s3diff", "realesrgan", "faceme")
@@ -128,7 +128,7 @@ def test_result_does_not_depend_on_threads_or_earlier_calls(
         hashes = []
         for count, order in ((1, operators), (2, operators[::-1]), (2, operators)):
             cv2.setNumThreads(count)
-            hashes.append({op.operator_id: pixel_sha256(degrade(photo, op, 1)) for op in order})
+            hashes.append({op.operator_id: pixel_hash(degrade(photo, op, 1)) for op in order})
     finally:
         cv2.setNumThreads(threads)
     assert hashes[0] == hashes[1] == hashes[2]
@@ -164,7 +164,7 @@ def test_noise_operations_apply_in_their_order(small_photo: ByteImage, draw: Dra
     made = []
     for noises in ([gaussian, poisson], [poisson, gaussian], [gaussian]):
         data["first"]["noise"] = noises
-        made.append(pixel_sha256(degrade(small_photo, Operator.from_dict(data), 5)))
+        made.append(pixel_hash(degrade(small_photo, Operator.from_dict(data), 5)))
     assert len(set(made)) == 3
 
 
