@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from inscene.dataset.ledger import Ledger
+from inscene.dataset.parquet import read_columns
 from inscene.dataset.store import Store, open_store
 from inscene.errors import UsageError
 from inscene.quality.registry import METRICS, Metric
@@ -116,10 +116,7 @@ def _load(store: Store) -> tuple[tuple[str, str], pd.DataFrame, int]:
             "is unfinished", where=store.root, next_step="Run the same inscene bench again."
         )
     columns = ["suite", "method", "metric", "value", "status", "restore_s"]
-    tables = []
-    for shard in ledger.shards():
-        with store.open(shard.data_file) as file:
-            tables.append(pq.read_table(file, columns=columns))
+    tables = [read_columns(store, shard.data_file, columns) for shard in ledger.shards()]
     frame = pa.concat_tables(tables).to_pandas()
     steps = {step["step"]: step for step in fingerprint["steps"]}
     key = str(steps["score"]["suite"]), str(steps["restore"]["method"])

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from inscene.dataset.parquet import open_parquet
 from inscene.dataset.store import Store, disk_errors_explained
 from inscene.recipe import canonical_json
 from inscene.schema import DROPS, TableKind
@@ -207,7 +208,7 @@ def _leaf_names(schema: pa.Schema) -> list[str]:
     """Parquet's dotted column paths."""
     buffer = pa.BufferOutputStream()
     pq.write_table(schema.empty_table(), buffer)
-    parquet_schema = pq.ParquetFile(pa.BufferReader(buffer.getvalue())).schema
+    parquet_schema = open_parquet(pa.BufferReader(buffer.getvalue())).schema
     return [parquet_schema.column(position).path for position in range(len(parquet_schema))]
 
 

@@ -14,10 +14,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from inscene import images
 from inscene.dataset.ledger import Ledger
+from inscene.dataset.parquet import ParquetFile, open_parquet, read_group
 from inscene.dataset.store import is_url, open_store
 from inscene.errors import SampleError, UsageError
 from inscene.schema import IMAGE, PAIRS, SCENES
@@ -194,11 +194,11 @@ def _list_parquet(files: Mapping[str, str]) -> list[Input]:
     return inputs
 
 
-def _ids(parquet: pq.ParquetFile, group: int, file: str) -> list[tuple[str, str | None]]:
+def _ids(parquet: ParquetFile, group: int, file: str) -> list[tuple[str, str | None]]:
     wanted = ("sample_id", "version", "split")
     present = [name for name in wanted if name in parquet.schema_arrow.names]
     count = parquet.metadata.row_group(group).num_rows
-    columns = parquet.read_row_group(group, columns=present).to_pydict() if present else {}
+    columns = read_group(parquet, group, present).to_pydict() if present else {}
     made = [f"{_base_name(file)}#{group}.{n}" for n in range(count)]
     ids = [name or own for name, own in zip(columns.get("sample_id") or made, made, strict=True)]
     versions = columns.get("version") or [None] * count
@@ -240,13 +240,13 @@ def _image_column(schema: pa.Schema, file: str) -> str:
     )
 
 
-def _open_parquet(file: str) -> pq.ParquetFile:
+def _open_parquet(file: str) -> ParquetFile:
     try:
         if is_url(file):
             import fsspec
 
-            return pq.ParquetFile(fsspec.open(file, "rb").open())
-        return pq.ParquetFile(file)
+            return open_parquet(fsspec.open(file, "rb").open())
+        return open_parquet(file)
     except pa.ArrowInvalid as error:
         raise UsageError("is not a Parquet file", where=file, why=f"{error}.") from error
 
@@ -280,7 +280,7 @@ def _read_row_group(entry: Input) -> tuple[pa.Table | None, str]:
     """The table, or None and why: a damaged group costs its own rows and no others."""
     try:
         with _open_parquet(entry.file) as parquet:
-            return parquet.read_row_group(entry.row_group), ""
+            return read_group(parquet, entry.row_group), ""
     except (OSError, pa.ArrowException, UsageError) as error:
         return None, f"row group {entry.row_group} of {_base_name(entry.file)}: {error}"
 

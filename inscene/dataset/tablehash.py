@@ -7,8 +7,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
-import pyarrow.parquet as pq
-
+from inscene.dataset.parquet import open_parquet, read_group
 from inscene.dataset.store import Store
 from inscene.recipe import canonical_json
 from inscene.schema import TableKind
@@ -23,9 +22,9 @@ def table_hash(store: Store, files: list[str], kind: TableKind) -> str:
 def _row_hashes(store: Store, files: list[str], kind: TableKind) -> Iterator[tuple[str, str]]:
     columns = list(kind.hashed_columns)
     for name in files:
-        with store.open(name) as file, pq.ParquetFile(file) as parquet:
+        with store.open(name) as file, open_parquet(file) as parquet:
             for group in range(parquet.num_row_groups):
-                for row in parquet.read_row_group(group, columns=columns).to_pylist():
+                for row in read_group(parquet, group, columns).to_pylist():
                     key = canonical_json([row[column] for column in kind.key])
                     yield key, hashlib.sha256(canonical_json(_plain(row)).encode()).hexdigest()
 

@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from inscene.dataset.ledger import Ledger
+from inscene.dataset.parquet import open_parquet, read_columns
 from inscene.dataset.shards import Record, Shard
 from inscene.dataset.store import Store, open_store
 from inscene.dataset.tablehash import table_hash
@@ -94,7 +94,7 @@ def _check_file(verdict: Verdict, store: Store, name: str, file: dict[str, objec
         problem = "was changed since: its SHA-256 differs from its record's"
     if problem is None:
         try:
-            with store.open(name) as opened, pq.ParquetFile(opened) as parquet:
+            with store.open(name) as opened, open_parquet(opened) as parquet:
                 if parquet.metadata.num_rows != file["rows"]:
                     problem = f"has {parquet.metadata.num_rows} rows, its record {file['rows']}"
         except pa.ArrowInvalid as error:
@@ -105,8 +105,7 @@ def _check_file(verdict: Verdict, store: Store, name: str, file: dict[str, objec
 
 
 def _keys(store: Store, name: str, kind: TableKind) -> list[tuple[object, ...]]:
-    with store.open(name) as file:
-        columns = pq.read_table(file, columns=list(kind.key)).to_pydict()
+    columns = read_columns(store, name, kind.key).to_pydict()
     return list(zip(*(columns[column] for column in kind.key), strict=True))
 
 
