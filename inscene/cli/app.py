@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from inscene import __version__
-from inscene.cli import bench, build, dataset, degrade, demo, unbuilt
+from inscene.cli import bench, build, dataset, degrade, demo, inspect, unbuilt
 from inscene.cli.console import report_error
 from inscene.errors import InsceneError, MachineError
 
@@ -48,7 +48,7 @@ app.add_typer(_train, name="train", rich_help_panel=MEASURE)
 unbuilt.register(app, "restore", MEASURE)
 app.command(rich_help_panel=MEASURE)(bench.bench)
 app.command(rich_help_panel=MEASURE)(bench.leaderboard)
-unbuilt.register(app, "inspect", SHARE)
+app.command(rich_help_panel=SHARE)(inspect.inspect)
 app.command(rich_help_panel=SHARE)(dataset.verify)
 app.command(rich_help_panel=SHARE)(dataset.funnel)
 unbuilt.register(app, "forget", SHARE)

@@ -2,38 +2,79 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from inscene.cli import options as opt
 from inscene.cli.console import print_json
-from inscene.errors import ExitCode
+from inscene.cli.counter import counter
+from inscene.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from inscene.degrade.verify import Replayed
 
 
-def verify(dataset: opt.Dataset, json: opt.Json = False) -> None:
+def verify(
+    dataset: opt.Dataset,
+    replay: Annotated[
+        str | None,
+        typer.Option(help="Degrade N rows of pairs, or all, again and compare.", metavar="N|all"),
+    ] = None,
+    json: opt.Json = False,
+) -> None:
     """Check every file of a dataset against the records of its run.
 
-    Exits with 5 where a file is missing, changed or unaccounted for.
+    Exits with 5 where a file is missing, changed or unaccounted for, or where a degraded image does
+    not come out again as it is stored.
     """
     from inscene.dataset.verify import verify as check
 
+    rows = _rows_to_replay(replay)
     verdict = check(dataset)
+    replayed = None if rows is None or verdict.problems else _replay(dataset, rows)
+    problems = [*verdict.problems, *(replayed.problems if replayed else ())]
     if json:
-        print_json(asdict(verdict))
+        facts = asdict(verdict)
+        print_json({**facts, "replayed": asdict(replayed)} if replayed else facts)
     else:
-        for problem in verdict.problems:
+        for problem in problems:
             print(f"problem: {problem}")
-        state = "sound" if not verdict.problems else f"{len(verdict.problems)} problems"
+        state = "sound" if not problems else f"{len(problems)} problems"
         print(
             f"{dataset}: {verdict.kind}, {state} · {verdict.shards} shards · {verdict.inputs} "
             f"inputs = {verdict.kept} kept + {verdict.dropped} dropped + {verdict.errors} errors "
             f"· {verdict.rows} rows"
         )
+        if replayed:
+            same = replayed.rows - len(replayed.problems)
+            print(f"replayed: {same} of {replayed.rows} rows bit for bit (of {replayed.of})")
         if verdict.table_hash:
             print(f"table hash: {verdict.table_hash}")
-    if verdict.problems:
+    if problems:
         raise typer.Exit(ExitCode.VERIFICATION)
+
+
+def _rows_to_replay(given: str | None) -> int | None:
+    if given is None:
+        return None
+    if given == "all":
+        return sys.maxsize
+    if not given.isdecimal() or int(given) < 1:
+        raise UsageError(f"--replay takes a number or all, not {given!r}")
+    return int(given)
+
+
+def _replay(dataset: str, sample: int) -> Replayed:
+    from inscene.degrade.verify import open_pairs, replay_rows
+
+    table = open_pairs(dataset)
+    rows = table.row_count()
+    wanted = min(sample, rows)
+    with counter("replay", wanted) as count:
+        return replay_rows(table, rows, wanted, count)
 
 
 def funnel(dataset: opt.Dataset, json: opt.Json = False) -> None:

@@ -23,6 +23,9 @@ Sources = Annotated[
     ),
 ]
 Out = Annotated[str, typer.Option("--out", "-o", help="Dataset folder to write; path or URL.")]
+OptionalOut = Annotated[
+    str | None, typer.Option("--out", "-o", help="Dataset folder to write; path or URL.")
+]
 Recipe = Annotated[
     str | None, typer.Option(help="Recipe file, or the name of a shipped recipe.", metavar="FILE")
 ]

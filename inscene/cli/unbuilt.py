@@ -19,7 +19,6 @@ COMMANDS = {
     "train fadex": "Train the degradation encoder",
     "train restorer": "Train the scene restorer",
     "restore": "Restore images with a method",
-    "inspect": "Look at a dataset",
     "forget": "Take samples out of a dataset for good",
     "publish": "Publish a dataset to the Hugging Face Hub",
     "weights list": "What can be fetched",

@@ -14,16 +14,28 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from inscene.degrade.apply import degrade
-    from inscene.degrade.operator import Operator
+    from inscene.degrade.operator import Operator, load_operator
     from inscene.degrade.profile import Profile, load_profile
+    from inscene.degrade.psf_field import PsfField
     from inscene.degrade.record import make_record, replay
 
-__all__ = ["Operator", "Profile", "degrade", "load_profile", "make_record", "replay"]
+__all__ = [
+    "Operator",
+    "Profile",
+    "PsfField",
+    "degrade",
+    "load_operator",
+    "load_profile",
+    "make_record",
+    "replay",
+]
 
 _HOMES = {
     "Operator": "operator",
     "Profile": "profile",
+    "PsfField": "psf_field",
     "degrade": "apply",
+    "load_operator": "operator",
     "load_profile": "profile",
     "make_record": "record",
     "replay": "record",

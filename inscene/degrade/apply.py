@@ -12,12 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from inscene.degrade import jpeg, usm
-from inscene.degrade.arrays import ByteImage, FloatImage
-from inscene.degrade.kernels import apply_kernel, kernel
-from inscene.degrade.noise import add_noise, generator
+from inscene.degrade.arrays import ByteImage, FloatImage, to_bytes, to_planes
+from inscene.degrade.blur import blur
+from inscene.degrade.kernels import kernel
+from inscene.degrade.noise import add_noise, noise_key
 from inscene.degrade.operator import Operator
+from inscene.degrade.passes import decompose
+from inscene.degrade.psf_field import PsfField, matching
 from inscene.degrade.resize import resize
-from inscene.degrade.values import EllipseBlur, Jpeg, Noise, SincBlur
+from inscene.degrade.values import Blur, FieldBlur, Jpeg, LensBlur, Noise
+from inscene.degrade.varying import blur_varying, lens_kernels
 from inscene.errors import SampleError
 
 Size = tuple[int, int]
@@ -48,21 +52,32 @@ def _at_least_one(height: int, width: int) -> Size:
     return max(1, height), max(1, width)
 
 
-def degrade(image: ByteImage, operator: Operator, noise_seed: int) -> ByteImage:
+def degrade(
+    image: ByteImage, operator: Operator, noise_seed: int, psf_field: PsfField | None = None
+) -> ByteImage:
     """The LQ of an RGB image, uint8 height × width × 3: uint8, 1/sf of its sides rounded down, at
     least 1 × 1.
 
     A pure function of its arguments: bit for bit the same in any process with any thread count.
-    Raises ``ValueError`` for another array, and ``SampleError`` with reason ``degrade_non_finite``
-    where the chain leaves the finite numbers; the clean image is never returned in its stead.
+    ``psf_field`` is needed, and checked against its hash, where the operator blurs by one.
+
+    Raises ``ValueError`` for another array, ``UsageError`` for a PSF field that is missing or
+    another, and ``SampleError`` with reason ``degrade_non_finite`` where the chain leaves the
+    finite numbers; the clean image is never returned in its stead.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise ValueError(
             f"got {image.dtype} of shape {image.shape}, expected uint8 height × width × 3"
         )
-    chain = _Chain(operator, noise_seed, stage_sizes(operator, (image.shape[0], image.shape[1])))
-    lq = chain.final(chain.second(chain.first(image.astype(np.float32) / np.float32(255))))
-    return np.asarray(np.rint(np.clip(lq, 0, 1) * np.float32(255)), np.uint8)
+    sizes = stage_sizes(operator, (image.shape[0], image.shape[1]))
+    chain = _Chain(operator, noise_seed, sizes, psf_field)
+    return to_bytes(chain.final(chain.second(chain.first(to_planes(image)))))
+
+
+def enlarge(lq: ByteImage, size: Size) -> ByteImage:
+    """An LQ at the size of its GT, as S3Diff feeds it to the restorer: bicubic (a = -0.75) without
+    antialiasing, clipped and rounded."""
+    return to_bytes(resize(to_planes(lq), size, "bicubic"))
 
 
 @dataclass(frozen=True)
@@ -70,6 +85,7 @@ class _Chain:
     operator: Operator
     noise_seed: int
     sizes: StageSizes
+    psf_field: PsfField | None
 
     def first(self, x: FloatImage) -> FloatImage:
         stage = self.operator.first
@@ -99,19 +115,26 @@ class _Chain:
             x = self._jpeg(x, second.jpeg)
         return self._finite(x, "the final resize")
 
-    def _blur(self, x: FloatImage, blur: EllipseBlur | SincBlur | None) -> FloatImage:
-        return x if blur is None else apply_kernel(x, kernel(blur))
+    def _blur(self, x: FloatImage, value: Blur | None) -> FloatImage:
+        match value:
+            case None:
+                return x
+            case LensBlur():
+                return blur_varying(x, lens_kernels(value, (x.shape[1], x.shape[2])))
+            case FieldBlur():
+                return blur_varying(x, matching(self.psf_field, value).psf)
+            case _:
+                return blur(x, decompose(kernel(value)))
 
     def _noise(self, x: FloatImage, noises: tuple[Noise, ...], stage: str) -> FloatImage:
         for index, noise in enumerate(noises):
-            # Also keeps NaN from NumPy's Poisson sampler, which has an error of its own for it.
+            # Clipping would turn NaN into some colour.
             self._finite(x, f"noise {index} of the {stage} stage")
-            x = add_noise(x, noise, generator(self.noise_seed, f"{stage}.noise.{index}"))
+            add_noise(x, noise, noise_key(self.noise_seed, f"{stage}.noise.{index}"))
         return x
 
     def _jpeg(self, x: FloatImage, step: Jpeg) -> FloatImage:
-        # An encoder would turn NaN into some colour.
-        x = np.clip(self._finite(x, "JPEG"), 0, 1)
+        self._finite(x, "JPEG")
         return jpeg.compress(x, step.quality, self.operator.jpeg_backend)
 
     def _finite(self, x: FloatImage, where: str) -> FloatImage:

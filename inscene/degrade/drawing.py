@@ -14,6 +14,7 @@ from inscene.degrade.profile import (
     Direction,
     FinalSincRanges,
     JpegRanges,
+    LensRanges,
     NoiseRanges,
     ResizeRanges,
 )
@@ -22,6 +23,7 @@ from inscene.degrade.values import (
     Family,
     GaussianNoise,
     Jpeg,
+    LensBlur,
     PoissonNoise,
     Resize,
     SincBlur,
@@ -54,6 +56,19 @@ def draw_blur(ranges: BlurRanges, draws: Draws, name: str) -> EllipseBlur | Sinc
         beta = _draw_beta(ranges.beta_plateau, draws, name)
     return EllipseBlur(
         family=family, size=size, sigma_x=sigma_x, sigma_y=sigma_y, theta=theta, beta=beta
+    )
+
+
+def draw_lens(ranges: LensRanges, draws: Draws, name: str) -> LensBlur:
+    return LensBlur(
+        size=ranges.size,
+        grid=ranges.grid,
+        centre_u=draws.uniform(f"{name}.centre_u", *ranges.centre),
+        centre_v=draws.uniform(f"{name}.centre_v", *ranges.centre),
+        sigma_centre=draws.uniform(f"{name}.sigma_centre", *ranges.sigma_centre),
+        sigma_edge=draws.uniform(f"{name}.sigma_edge", *ranges.sigma_edge),
+        gamma=draws.uniform(f"{name}.gamma", *ranges.gamma),
+        stretch=draws.uniform(f"{name}.stretch", *ranges.stretch),
     )
 
 

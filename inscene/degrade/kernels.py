@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import math
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from scipy.special import j1
 
-from inscene.degrade.arrays import FloatImage, Kernel
+from inscene.degrade.arrays import Kernel
 from inscene.degrade.values import EllipseBlur, SincBlur
 
 
 def kernel(blur: EllipseBlur | SincBlur) -> Kernel:
-    """The size × size kernel, float32 with sum 1; rows go down, columns go right."""
+    """The size × size kernel, float64 with sum 1; rows go down, columns go right."""
     values = _sinc(blur) if isinstance(blur, SincBlur) else _ellipse(blur)
-    return np.asarray(values / values.sum(), np.float32)
+    return np.asarray(values / values.sum())
 
 
 def _ellipse(blur: EllipseBlur) -> npt.NDArray[np.float64]:
@@ -48,20 +47,11 @@ def _offsets(size: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64
     return line[:, None], line[None, :]
 
 
-def effective_sigma(blur: EllipseBlur | SincBlur) -> float | None:
-    """Root of half the kernel's second moment, px: what a Gaussian's σ is once its tails are cut.
+def effective_sigma(weights: Kernel) -> float:
+    """Root of half a kernel's second moment, px: what a Gaussian's σ is once its tails are cut.
 
-    None for a sinc, whose second moment says nothing (it can be negative).
+    It says nothing of a sinc, whose second moment can be negative; NaN there.
     """
-    if isinstance(blur, SincBlur):
-        return None
-    y, x = _offsets(blur.size)
-    values = _ellipse(blur)
-    return math.sqrt(float((values * (x**2 + y**2)).sum() / values.sum()) / 2)
-
-
-def apply_kernel(image: FloatImage, weights: Kernel) -> FloatImage:
-    """Correlate each channel with the kernel; the border is reflected without its outermost pixel
-    (repeated where a side is a single pixel)."""
-    blurred: FloatImage = cv2.filter2D(image, -1, weights, borderType=cv2.BORDER_REFLECT_101)
-    return blurred
+    y, x = _offsets(len(weights))
+    moment = float((weights * (x**2 + y**2)).sum() / weights.sum()) / 2
+    return math.sqrt(moment) if moment >= 0 else math.nan

@@ -9,15 +9,26 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from pydantic import ValidationError
 
-from inscene.degrade.drawing import draw_blur, draw_jpeg, draw_noise, draw_resize, draw_sinc
+from inscene.degrade.drawing import (
+    draw_blur,
+    draw_jpeg,
+    draw_lens,
+    draw_noise,
+    draw_resize,
+    draw_sinc,
+)
+from inscene.degrade.files import find_file
 from inscene.degrade.messages import explain
-from inscene.degrade.profile import Profile, StageRanges
+from inscene.degrade.profile import LensRanges, Profile, StageRanges
 from inscene.degrade.values import (
     Blur,
+    FieldBlur,
     Filter,
     Jpeg,
     JpegBackend,
@@ -47,13 +58,26 @@ class StageOperator(Value):
     jpeg: Jpeg
 
     @classmethod
-    def draw(cls, ranges: StageRanges, draws: Draws, name: str) -> StageOperator:
+    def draw(
+        cls,
+        ranges: StageRanges,
+        draws: Draws,
+        name: str,
+        varying: LensRanges | FieldBlur | None = None,
+    ) -> StageOperator:
+        """``varying`` takes the place of the blur's ranges."""
         return cls(
-            blur=draw_blur(ranges.blur, draws, f"{name}.blur"),
+            blur=_draw_varying(varying, draws, f"{name}.blur")
+            if varying
+            else draw_blur(ranges.blur, draws, f"{name}.blur"),
             resize=draw_resize(ranges.resize, draws, f"{name}.resize"),
             noise=draw_noise(ranges.noise, draws, f"{name}.noise"),
             jpeg=draw_jpeg(ranges.jpeg, draws, f"{name}.jpeg"),
         )
+
+
+def _draw_varying(varying: LensRanges | FieldBlur, draws: Draws, name: str) -> Blur:
+    return varying if isinstance(varying, FieldBlur) else draw_lens(varying, draws, name)
 
 
 class FinalOperator(Value):
@@ -82,7 +106,7 @@ class Operator(Value):
             usm=profile.usm,
             registration=profile.registration,
             jpeg_backend=profile.jpeg_backend,
-            first=StageOperator.draw(profile.first, draws, "first"),
+            first=StageOperator.draw(profile.first, draws, "first", profile.varying_blur),
             second=StageOperator.draw(profile.second, draws, "second") if profile.second else None,
             final=FinalOperator(
                 order="jpeg_resize_sinc" if jpeg_first else "resize_sinc_jpeg",
@@ -133,6 +157,25 @@ class Operator(Value):
         except ValidationError as error:
             what, _, next_step = explain(error, cls)
             raise UsageError(what, where="degradation operator", next_step=next_step) from error
+
+
+def load_operator(name_or_path: str | Path) -> Operator:
+    """A shipped preset by its name (``d1`` .. ``d4``), or a file: an operator as JSON or YAML, or
+    the record of a degraded image, whose operator is taken. Raises ``UsageError``."""
+    path = find_file("presets", name_or_path, "degradation operator")
+    try:
+        text = path.read_text(encoding="utf-8")
+        # YAML would take JSON too, but reads 1e-05 as a word.
+        data = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UsageError("cannot be read", where=str(path), why=f"{error}.") from error
+    if isinstance(data, dict) and "operator_id" in data:
+        data = data.get("operator")
+    try:
+        return Operator.from_dict(data)
+    except UsageError as error:
+        error.where = str(path)
+        raise
 
 
 def _unusable(why: str) -> UsageError:

@@ -7,15 +7,19 @@ A range is ``[low, high]`` and is drawn from uniformly; its units are those of
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from inscene.degrade.files import find_file
 from inscene.degrade.messages import explain
 from inscene.degrade.values import (
     Beta,
     Family,
+    FieldBlur,
     Filter,
+    Gamma,
+    Grid,
     JpegBackend,
     KernelSize,
     NoiseSigma,
@@ -26,10 +30,10 @@ from inscene.degrade.values import (
     Scale,
     ScaleFactor,
     Sigma,
+    Stretch,
+    Unit,
 )
 from inscene.errors import RecipeError, UsageError
-from inscene.shipped import shipped_folder, shipped_names
-from inscene.suggest import did_you_mean
 
 
 def _ordered(ends: tuple[float, float]) -> tuple[float, float]:
@@ -50,13 +54,14 @@ def _some_weight(weights: dict[Any, float]) -> dict[Any, float]:
     return weights
 
 
+R = TypeVar("R", bound=BaseModel)
 Ordered = AfterValidator(_ordered)
 AroundOne = AfterValidator(_around_one)
 Probability = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
 Sizes = Annotated[tuple[KernelSize, ...], Field(min_length=1)]
 Filters = Annotated[tuple[Filter, ...], Field(min_length=1)]
-PiUnit = Annotated[float, Field(ge=-1, le=1)]
+PiUnit = Unit
 BetaRange = Annotated[tuple[Beta, Beta], AroundOne]
 CutoffPi = Annotated[float, Field(ge=0.01, le=1)]
 CutoffPiRange = Annotated[tuple[CutoffPi, CutoffPi], Ordered]
@@ -166,6 +171,19 @@ class FinalRanges(_Ranges):
     sinc: FinalSincRanges | None = None
 
 
+class LensRanges(_Ranges):
+    """Of a first blur that grows from the centre to the corners; see ``LensBlur`` for the terms."""
+
+    size: KernelSize
+    grid: Grid
+    centre: Annotated[tuple[PiUnit, PiUnit], Ordered]
+    """Of both coordinates, -1..1 over the image."""
+    sigma_centre: Annotated[tuple[Sigma, Sigma], Ordered]
+    sigma_edge: Annotated[tuple[Sigma, Sigma], Ordered]
+    gamma: Annotated[tuple[Gamma, Gamma], Ordered]
+    stretch: Annotated[tuple[Stretch, Stretch], Ordered]
+
+
 class Profile(_Ranges):
     """A degradation pipeline: what is fixed in it, and the ranges of what is drawn."""
 
@@ -176,6 +194,8 @@ class Profile(_Ranges):
     registration: Registration = "exact"
     jpeg_backend: JpegBackend = "sim"
     first: StageRanges
+    varying_blur: LensRanges | FieldBlur | None = None
+    """Takes the place of the first stage's blur."""
     second: StageRanges | None = None
     """Its resize is relative to GT size / sf."""
     final: FinalRanges
@@ -191,28 +211,45 @@ class Profile(_Ranges):
             what, _, next_step = explain(error, Profile)
             raise UsageError(what, where=f"profile {self.name}", next_step=next_step) from error
 
+    def with_poisson_levels(self, levels: int | Literal["auto"]) -> Profile:
+        """The same profile with other levels for the Poisson noise of both stages."""
+        changes: dict[str, object] = {}
+        for name, stage in (("first", self.first), ("second", self.second)):
+            if stage is not None and stage.noise.poisson is not None:
+                changes[name] = stage.model_dump()
+                changes[name]["noise"]["poisson"]["levels"] = levels  # type: ignore[index]
+        return self.with_changes(**changes)
+
+    @property
+    def depends_on_content(self) -> bool:
+        """True where one operator does different things to two images."""
+        stages = (self.first, self.second)
+        poissons = [stage.noise.poisson for stage in stages if stage is not None]
+        return any(ranges is not None and ranges.levels == "auto" for ranges in poissons)
+
 
 def load_profile(name_or_path: str | Path) -> Profile:
     """A shipped profile by its name (``s3diff``, ``realesrgan``, ``faceme``), or a YAML file.
 
-    An existing file wins over a shipped name. Raises ``UsageError`` for a name that is neither, and
-    ``RecipeError`` with file and line for content that does not fit.
+    Raises ``UsageError`` for a name that is neither, and ``RecipeError`` with file and line for
+    content that does not fit.
     """
+    return _load(find_file("profiles", name_or_path, "degradation profile"), Profile)
+
+
+def load_lens(name_or_path: str | Path) -> LensRanges:
+    """Shipped ranges of a lens by name (``corners``), or a YAML file. Raises as
+    :func:`load_profile`."""
+    return _load(find_file("varying_blur", name_or_path, "varying blur"), LensRanges)
+
+
+def _load(path: Path, kind: type[R]) -> R:
     # Costs pyarrow, which code that only passes profiles around does not need.
     from inscene.recipe import RecipeSource
 
-    path = Path(name_or_path)
-    if not path.is_file():
-        path = shipped_folder("pipelines") / "profiles" / f"{name_or_path}.yaml"
-    if not path.is_file():
-        raise UsageError(
-            f"no degradation profile {str(name_or_path)!r}",
-            why="It is neither a file nor the name of a shipped profile.",
-            next_step=did_you_mean(str(name_or_path), shipped_names("pipelines", "profiles")),
-        )
     source = RecipeSource(path)
     try:
-        return Profile.model_validate(source.data)
+        return kind.model_validate(source.data)
     except ValidationError as error:
-        what, keys, next_step = explain(error, Profile)
+        what, keys, next_step = explain(error, kind)
         raise RecipeError(what, where=source.where(*keys), next_step=next_step) from error

@@ -2,61 +2,64 @@
 
 That is ``align_corners=False`` and no antialiasing: bilinear and bicubic (a = -0.75) look at 2 and
 4 input pixels however far the image shrinks, and ``area`` is adaptive average pooling, which
-OpenCV's INTER_AREA is not. A filter is a sparse matrix for rows and one for columns.
+OpenCV's INTER_AREA is not.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
 
 from inscene.degrade.arrays import FloatImage
+from inscene.degrade.compiled import compiled
 from inscene.degrade.values import Filter
 
 BICUBIC_A = -0.75
 
 
+@dataclass(frozen=True)
+class Taps:
+    """Along one axis: output ``i`` is the sum of ``weights[i, t]`` · input ``start[i] + t``.
+
+    All windows have the same length and lie inside the input; weights may be 0.
+    """
+
+    start: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.float32]
+
+
 def resize(
     image: FloatImage, size: tuple[int, int], filter: Filter, legacy_scale: float | None = None
 ) -> FloatImage:
-    """Resize to ``size`` = (height, width), each at least 1. Bicubic overshoots 0..1.
+    """Resize 3 × height × width to ``size`` = (height, width), each at least 1. Bicubic overshoots
+    0..1. The image itself comes back where nothing changes.
 
     ``legacy_scale`` is the scale that ``size`` was rounded down from: samples then step by its
     inverse, so that up to one output pixel at the right and bottom goes missing (torch called with
     ``scale_factor`` and no ``size``). Without it the input's extent maps onto the output's.
     """
-    rows = _along_first_axis(image, size[0], filter, legacy_scale)
-    columns = _along_first_axis(_swapped(rows), size[1], filter, legacy_scale)
-    return _swapped(columns)
-
-
-def _swapped(image: FloatImage) -> FloatImage:
-    return np.ascontiguousarray(image.swapaxes(0, 1))
-
-
-def _along_first_axis(
-    image: FloatImage, n_out: int, filter: Filter, legacy_scale: float | None
-) -> FloatImage:
-    n_in, other, channels = image.shape
     # Without legacy positions all three filters leave an axis of equal length as it is. With them,
     # torch copies such an axis for bilinear but samples it off-centre for bicubic.
-    if n_in == n_out and (legacy_scale is None or filter != "bicubic"):
+    if image.shape[1:] == size and (legacy_scale is None or filter != "bicubic"):
         return image
-    weights = tap_matrix(n_in, n_out, filter, legacy_scale)
-    resized: FloatImage = weights @ image.reshape(n_in, -1)
-    return resized.reshape(n_out, other, channels)
+    rows = axis_taps(image.shape[1], size[0], filter, legacy_scale)
+    columns = axis_taps(image.shape[2], size[1], filter, legacy_scale)
+    resized: FloatImage = np.empty((3, *size), np.float32)
+    _resample(image, rows.start, rows.weights, columns.start, columns.weights, resized)
+    return resized
 
 
-def tap_matrix(
-    n_in: int, n_out: int, filter: Filter, legacy_scale: float | None = None
-) -> csr_array:
-    """The n_out × n_in matrix of a filter along one axis, float32; each row sums to 1.
+def axis_taps(n_in: int, n_out: int, filter: Filter, legacy_scale: float | None = None) -> Taps:
+    """The taps of a filter along one axis; their weights sum to 1.
 
     ``legacy_scale`` as in :func:`resize`; ``area`` has no sample positions and ignores it.
     """
+    if n_in == n_out and (legacy_scale is None or filter != "bicubic"):
+        return Taps(np.arange(n_out), np.ones((n_out, 1), np.float32))
     if filter == "area":
-        return _area_matrix(n_in, n_out)
+        return _area_taps(n_in, n_out)
     step = n_in / n_out if legacy_scale is None else 1 / legacy_scale
     position = step * (np.arange(n_out) + 0.5) - 0.5
     if filter == "bilinear":
@@ -66,10 +69,18 @@ def tap_matrix(
         offsets = np.arange(-1, 3)
     nearest = np.floor(position)
     distance = np.abs((position - nearest)[:, None] - offsets)
-    taps = 1 - distance if filter == "bilinear" else _cubic(distance)
-    indices = np.clip(nearest.astype(np.int64)[:, None] + offsets, 0, n_in - 1)
-    bounds = np.arange(n_out + 1) * len(offsets)
-    return _matrix(taps.ravel(), indices.ravel(), bounds, (n_out, n_in))
+    weights = 1 - distance if filter == "bilinear" else _cubic(distance)
+    return _inside(nearest.astype(np.int64)[:, None] + offsets, weights, n_in)
+
+
+def _inside(indices: npt.NDArray[np.int64], weights: npt.NDArray[np.float64], n_in: int) -> Taps:
+    """Windows that end at the border: what lay beyond counts for the outermost input."""
+    count = min(indices.shape[1], n_in)
+    start = np.clip(indices[:, 0], 0, n_in - count)
+    places = np.clip(indices, 0, n_in - 1) - start[:, None]
+    gathered = np.zeros((len(indices), count))
+    np.add.at(gathered, (np.arange(len(indices))[:, None], places), weights)
+    return Taps(start, gathered.astype(np.float32))
 
 
 def _cubic(distance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -80,20 +91,56 @@ def _cubic(distance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.where(d <= 1, inner, outer)
 
 
-def _area_matrix(n_in: int, n_out: int) -> csr_array:
+def _area_taps(n_in: int, n_out: int) -> Taps:
     """Output i is the mean of the inputs floor(i·n_in/n_out) … ceil((i+1)·n_in/n_out) - 1."""
     i = np.arange(n_out)
-    start = i * n_in // n_out
-    count = -(-(i + 1) * n_in // n_out) - start
-    bounds = np.concatenate([[0], np.cumsum(count)])
-    indices = np.arange(bounds[-1]) - np.repeat(bounds[:-1] - start, count)
-    return _matrix(np.repeat(1 / count, count), indices, bounds, (n_out, n_in))
+    first = i * n_in // n_out
+    count = -(-(i + 1) * n_in // n_out) - first
+    longest = int(count.max())
+    start = np.minimum(first, n_in - longest)
+    places = start[:, None] + np.arange(longest)
+    within = (places >= first[:, None]) & (places < (first + count)[:, None])
+    return Taps(start, np.where(within, 1 / count[:, None], 0).astype(np.float32))
 
 
-def _matrix(
-    taps: npt.NDArray[np.float64],
-    indices: npt.NDArray[np.int64],
-    bounds: npt.NDArray[np.int64],
-    shape: tuple[int, int],
-) -> csr_array:
-    return csr_array((taps.astype(np.float32), indices, bounds), shape=shape)
+@compiled
+def _resample(
+    image: FloatImage,
+    row_start: npt.NDArray[np.int64],
+    row_weights: npt.NDArray[np.float32],
+    column_start: npt.NDArray[np.int64],
+    column_weights: npt.NDArray[np.float32],
+    resized: FloatImage,
+) -> None:
+    length, taps = image.shape[2], column_weights.shape[1]
+    line = np.empty(length, np.float32)
+    for channel in range(image.shape[0]):
+        for y in range(resized.shape[1]):
+            for t in range(row_weights.shape[1]):
+                source, weight = image[channel, row_start[y] + t], row_weights[y, t]
+                if t == 0:
+                    for x in range(length):
+                        line[x] = weight * source[x]
+                else:
+                    for x in range(length):
+                        line[x] += weight * source[x]
+            out = resized[channel, y]
+            if taps == 4:  # written out: twice as fast as the loop over taps
+                for x in range(len(out)):
+                    s = column_start[x]
+                    out[x] = (
+                        column_weights[x, 0] * line[s]
+                        + column_weights[x, 1] * line[s + 1]
+                        + column_weights[x, 2] * line[s + 2]
+                        + column_weights[x, 3] * line[s + 3]
+                    )
+            elif taps == 2:
+                for x in range(len(out)):
+                    s = column_start[x]
+                    out[x] = column_weights[x, 0] * line[s] + column_weights[x, 1] * line[s + 1]
+            else:
+                for x in range(len(out)):
+                    total = np.float32(0)
+                    for t in range(taps):
+                        total += column_weights[x, t] * line[column_start[x] + t]
+                    out[x] = total

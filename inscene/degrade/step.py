@@ -4,34 +4,69 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
 from inscene import images
-from inscene.degrade.profile import load_profile
-from inscene.degrade.versions import degrade_version
+from inscene.degrade.choice import Choice, Fixed, Own, Shared
+from inscene.degrade.operator import Operator, load_operator
+from inscene.degrade.pool import deal, default_size
+from inscene.degrade.profile import Profile, load_lens, load_profile
+from inscene.degrade.psf_field import PsfField
+from inscene.degrade.values import JpegBackend, Registration
+from inscene.degrade.versions import Version, apply_version, shared_noise_seed
 from inscene.engine.rows import Call, Keep, Outcome, Row, row_by_row
 from inscene.engine.step import Step, StepContext
+from inscene.errors import UsageError
 from inscene.recipe import canonical_json
 
 
-def _absolute(profile: str) -> str:
+def _absolute(file: str | None) -> str | None:
     """A file by its whole path: workers may run in another folder."""
-    return os.path.abspath(profile) if os.path.isfile(profile) else profile
+    return os.path.abspath(file) if file is not None and os.path.isfile(file) else file
+
+
+File = AfterValidator(_absolute)
 
 
 @dataclass(frozen=True)
 class Degrade(Step):
     """One row for each version. The draws depend on the seed, the content of the clean image's
-    source file and the version; not on its name or place."""
+    source file and the version; not on its name or place. With shared operators they depend on the
+    ids of all inputs instead."""
 
-    profile: Annotated[str, AfterValidator(_absolute)] = "s3diff"
+    profile: Annotated[str, File] = "s3diff"
     """Name of a shipped profile, or a file."""
     versions: Annotated[int, Field(ge=1)] = 5
+    operator: Annotated[str | None, File] = None
+    """One operator for all images, in place of the profile: a shipped preset (``d1`` .. ``d4``), or
+    a file. The versions then differ in their noise alone."""
+    operator_pool: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
+    """Share this many operators between the images, so that each serves at least two of them;
+    ``auto``: as many as can do that."""
+    share_noise: bool = False
+    """Images that share an operator share the noise too."""
+    varying_blur: Annotated[str | None, File] = None
+    """A first blur that varies over the image, in place of the profile's: shipped ranges
+    (``corners``), a file of ranges, or an ``.npz`` file with a PSF field."""
+    out: Literal["lq", "gt"] = "lq"
+    """``gt``: the LQ is enlarged to the size of the clean image (bicubic) and stored so."""
+    sf: Annotated[int, Field(ge=1, le=16)] | None = None
+    """This and all below: in place of the profile's, or the operator's, own value."""
+    usm: bool | None = None
+    registration: Registration | None = None
+    jpeg: JpegBackend | None = None
+    poisson_levels: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.operator is not None:
+            for name in ("operator_pool", "varying_blur", "poisson_levels"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"operator and {name} exclude each other")
 
     def setup(self, context: StepContext) -> Call:
-        profile = load_profile(self.profile)
+        choice, psf_field = self._choice(context), self._psf_field
 
         def degrade(row: Row) -> Outcome:
             assert row.pixels is not None
@@ -39,12 +74,18 @@ class Degrade(Step):
             clean = {"bytes": images.encode_png(row.pixels), "path": f"{stem}.png"}
             rows = []
             for version in range(self.versions):
-                lq, record = degrade_version(
+                named = Version(row.columns["sha256"], version, context.seed)
+                operator = choice.operator(row.input_id, named)
+                shared = shared_noise_seed(context.seed, operator) if self.share_noise else None
+                lq, record = apply_version(
                     row.pixels,
-                    profile,
-                    image_key=row.columns["sha256"],
-                    version=version,
-                    seed=context.seed,
+                    operator,
+                    named,
+                    origin=choice.origin,
+                    noise_seed=shared,
+                    out=self.out,
+                    psf_field=psf_field,
+                    face_bbox=row.columns.get("face_bbox"),
                 )
                 made = {
                     "version": version,
@@ -60,6 +101,62 @@ class Degrade(Step):
         return row_by_row(degrade)
 
     def fingerprint(self) -> dict[str, Any]:
-        """The profile's content, not its name: an edited file is another recipe."""
-        profile = load_profile(self.profile).model_dump(mode="json")
-        return {"profile": profile, "versions": self.versions}
+        """The content of the files, not their names: an edited file is another recipe."""
+        field = self._psf_field
+        return {
+            "versions": self.versions,
+            "out": self.out,
+            "share_noise": self.share_noise,
+            "operator_pool": self.operator_pool,
+            "profile": None if self.operator else self._profile().model_dump(mode="json"),
+            "operator": self._fixed().value.to_dict() if self.operator else None,
+            # Whole: the dataset can then be replayed without the file.
+            "psf_field": field.to_dict() if field else None,
+        }
+
+    def _choice(self, context: StepContext) -> Choice:
+        if self.operator is not None:
+            return self._fixed()
+        profile = self._profile()
+        if self.operator_pool is None:
+            return Own(profile)
+        ids = context.all_inputs()
+        wanted = self.operator_pool
+        size = default_size(len(ids), self.versions) if wanted == "auto" else wanted
+        return Shared(profile, deal(ids, self.versions, size, context.seed))
+
+    def _fixed(self) -> Fixed:
+        assert self.operator is not None
+        value = load_operator(self.operator)
+        changed = Operator.from_dict({**value.to_dict(), **self._changes()})
+        return Fixed(changed, os.path.basename(self.operator))
+
+    def _profile(self) -> Profile:
+        profile = load_profile(self.profile).with_changes(**self._changes())
+        if self.poisson_levels is not None:
+            profile = profile.with_poisson_levels(self.poisson_levels)
+        if self.operator_pool is not None and profile.depends_on_content:
+            raise UsageError(
+                "poisson_levels 'auto' cannot be shared",
+                why="The same operator would do different things to two images.",
+                next_step="Leave it at 256, or leave out operator_pool.",
+            )
+        if field := self._psf_field:
+            return profile.with_changes(varying_blur=field.blur)
+        if self.varying_blur is not None:
+            return profile.with_changes(varying_blur=load_lens(self.varying_blur))
+        return profile
+
+    def _changes(self) -> dict[str, object]:
+        changes = {
+            "sf": self.sf,
+            "usm": self.usm,
+            "registration": self.registration,
+            "jpeg_backend": self.jpeg,
+        }
+        return {name: value for name, value in changes.items() if value is not None}
+
+    @property
+    def _psf_field(self) -> PsfField | None:
+        name = self.varying_blur
+        return PsfField.load(name) if name is not None and name.endswith(".npz") else None

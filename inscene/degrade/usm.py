@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 from inscene.degrade.arrays import FloatImage
+from inscene.degrade.blur import blur
+from inscene.degrade.passes import one_pass
 
 SIZE = 51
 SIGMA = 8.0  # px; OpenCV's rule for this size, which is what the original leaves it to
@@ -30,6 +31,5 @@ def sharpen(image: FloatImage) -> FloatImage:
 def _blur(image: FloatImage) -> FloatImage:
     offsets = np.arange(SIZE) - SIZE // 2
     line = np.exp(-0.5 * (offsets / SIGMA) ** 2)
-    line = (line / line.sum()).astype(np.float32)
-    blurred: FloatImage = cv2.sepFilter2D(image, -1, line, line, borderType=cv2.BORDER_REFLECT_101)
-    return blurred
+    line = (line / line.sum())[None, :]
+    return blur(image, one_pass(line, line))

@@ -15,8 +15,9 @@ Registration = Literal["exact", "legacy"]
 """Where the samples of the first resize lie: ``exact`` maps the input's extent onto the output's,
 ``legacy`` steps by 1/scale although the output size was rounded down, as Real-ESRGAN does."""
 
-JpegBackend = Literal["sim", "libjpeg"]
-"""``sim`` is DiffJPEG's float arithmetic with real-valued quality, ``libjpeg`` is the library."""
+JpegBackend = Literal["sim", "libjpeg", "libjpeg_bgr"]
+"""``sim`` is DiffJPEG's float arithmetic with real-valued quality, ``libjpeg`` is the library;
+``libjpeg_bgr`` gives the library an image whose R and B are exchanged, as FaceMe's dataset does."""
 
 Family = Literal[
     "iso", "aniso", "generalized_iso", "generalized_aniso", "plateau_iso", "plateau_aniso"
@@ -47,10 +48,16 @@ NoiseSigma = Annotated[float, Field(ge=0, le=255)]
 """Standard deviation of Gaussian noise, in 1/255 of white."""
 PoissonScale = Annotated[float, Field(ge=0, le=16)]
 """Factor on shot noise; 1 is the noise of ``levels`` counts at white."""
-PoissonLevels = Annotated[int, Field(ge=1, le=65536)]
-"""Mean number of counts at white."""
+PoissonLevels = Annotated[int, Field(ge=1, le=4096)] | Literal["auto"]
+"""Mean number of counts at white; ``auto`` takes it from the number of distinct values in the image
+at that point, as Real-ESRGAN does, so that one operator means two things for two images."""
 Quality = Annotated[float, Field(ge=1, le=100)]
 """JPEG quality on libjpeg's scale."""
+Grid = Annotated[int, Field(ge=2, le=64)]
+"""Nodes along each side of the image."""
+Unit = Annotated[float, Field(ge=-1, le=1)]
+Gamma = Annotated[float, Field(ge=0.1, le=10)]
+Stretch = Annotated[float, Field(ge=0.25, le=4)]
 ScaleFactor = Annotated[int, Field(ge=1, le=16)]
 """GT side / LQ side."""
 
@@ -93,7 +100,38 @@ class SincBlur(Value):
     cutoff: Cutoff
 
 
-Blur = Annotated[EllipseBlur | SincBlur, Field(discriminator="family")]
+class LensBlur(Value):
+    """A blur that grows from a centre towards the corners, as behind a simple lens.
+
+    At distance ρ from the centre (0..1 of the half diagonal) and azimuth φ the kernel is a Gaussian
+    with σ(ρ) = sigma_centre + (sigma_edge - sigma_centre)·ρ^gamma, stretched along the tangent:
+    σ·√a across the radius and σ/√a along it, with a = 1 + (stretch - 1)·ρ.
+
+    The kernels stand at grid × grid nodes, borders included; between the nodes the results mix
+    bilinearly, which is the definition and not an approximation of another.
+    """
+
+    family: Literal["lens"] = "lens"
+    size: KernelSize
+    grid: Grid
+    centre_u: Unit
+    centre_v: Unit
+    """-1..1 over the width and the height."""
+    sigma_centre: Sigma
+    sigma_edge: Sigma
+    gamma: Gamma
+    stretch: Stretch
+
+
+class FieldBlur(Value):
+    """Kernels measured on a grid over the image (:class:`inscene.degrade.PsfField`), mixed as those
+    of :class:`LensBlur`; too many numbers for a record, which names them by their hash."""
+
+    family: Literal["field"] = "field"
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+Blur = Annotated[EllipseBlur | SincBlur | LensBlur | FieldBlur, Field(discriminator="family")]
 
 
 class Resize(Value):

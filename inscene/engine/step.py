@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,6 +17,8 @@ class StepContext:
 
     seed: int
     """The recipe's seed; combine it with what names the sample, through :mod:`inscene.seeds`."""
+    all_inputs: Callable[[], Sequence[str]] = tuple
+    """The ids of all inputs of the run, for a step whose outcome depends on them."""
 
 
 @dataclass(frozen=True)

@@ -36,10 +36,13 @@ class Worker:
         self._hash = built.hash
         self._kind = KINDS[self._recipe.makes]
         self._store = open_store(job.out)
-        context = StepContext(seed=self._recipe.seed)
+        context = StepContext(seed=self._recipe.seed, all_inputs=self._all_inputs)
         self._calls = [(name, step.setup(context)) for name, step in built.steps]
         self._needs = sorted({column for _, step in built.steps for column in step.takes})
         self._provenance = provenance(self._hash, {n: s.version for n, s in built.steps})
+
+    def _all_inputs(self) -> list[str]:
+        return [name for shard in Ledger(self._store).shards() for name in shard.inputs]
 
     def run(self, task: ShardTask, progress: Progress) -> Record:
         """Work on a shard. What is wrong with an input is in the record; an exception here is wrong

@@ -137,7 +137,9 @@ def test_pages_are_indexed_and_repeated_images_stored_once(made: Path) -> None:
         (["verify", "."], 2, ["not a dataset of inscene"]),
         (["publish", "d", "--repo", "a/b"], 4, ["not built yet"]),
         (["build", "synthetic", "refs", "--out", "x", "--plan"], 4, ["not built yet"]),
-        (["degrade", "x", "--out", "y", "--preset", "d1"], 4, ["not built yet"]),
+        (["degrade", "."], 2, ["--out is missing"]),
+        (["degrade", ".", "--out", "y", "--preset", "d5"], 2, ["'d5'", "d1"]),
+        (["degrade", ".", "--out", "y", "--operator-pool", "few"], 2, ["a number or auto"]),
     ],
 )
 def test_errors_say_what_and_what_next(

@@ -177,10 +177,10 @@ def test_what_is_not_finite_is_an_error(
     if noise is None:
         operator = without_noise(operator)
 
-    def broken(*_: object) -> Any:
-        return np.full((3, 3), np.nan, np.float32)
+    def broken(image: Any, _: object) -> Any:
+        return np.full_like(image, np.nan)
 
-    monkeypatch.setattr(apply_module, "kernel", broken)
+    monkeypatch.setattr(apply_module, "blur", broken)
     with pytest.raises(SampleError) as caught:
         degrade(noise_image(40, 40), operator, 7)
     assert caught.value.reason == "degrade_non_finite"
@@ -231,17 +231,15 @@ class TorchChain:
     def blur(self, x: Any, blur: Any) -> Any:
         if blur is None:
             return x
-        weights = self.torch.from_numpy(np.tile(kernel(blur), (3, 1, 1, 1)))
+        weights = self.torch.from_numpy(np.tile(kernel(blur).astype(np.float32), (3, 1, 1, 1)))
         padded = self.torch.nn.functional.pad(x, (blur.size // 2,) * 4, mode="reflect")
         return self.torch.nn.functional.conv2d(
             padded, weights.view(3, 1, *weights.shape[2:]), groups=3
         )
 
     def jpeg(self, x: Any, quality: float) -> Any:
-        pixels = np.ascontiguousarray(x[0].numpy().transpose(1, 2, 0))
-        return self.torch.from_numpy(compress(pixels, quality, "sim").transpose(2, 0, 1).copy())[
-            None
-        ]
+        planes = np.ascontiguousarray(x[0].numpy())
+        return self.torch.from_numpy(compress(planes, quality, "sim"))[None]
 
 
 @pytest.mark.parametrize("profile", ["s3diff", "realesrgan"])

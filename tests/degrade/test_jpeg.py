@@ -7,9 +7,12 @@ import math
 import cv2
 import numpy as np
 import pytest
+from planes import pixels, planes
 
+from inscene.degrade import jpeg
 from inscene.degrade.arrays import ByteImage, FloatImage
-from inscene.degrade.jpeg import CHROMINANCE, LUMINANCE, compress, step_sizes
+from inscene.degrade.jpeg_sim import CHROMINANCE, LUMINANCE, step_sizes
+from inscene.degrade.values import JpegBackend
 
 # The first row of T.81's K.1 runs over horizontal frequencies; DiffJPEG's copy has it as a column.
 TABLE_LUMINANCE_FIRST_COLUMN = [16, 11, 10, 16, 24, 40, 51, 61]
@@ -17,6 +20,10 @@ RGB_TO_YCC = np.array(
     [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]
 )
 YCC_TO_RGB = np.array([[1, 0, 1.402], [1, -0.344136, -0.714136], [1, 1.772, 0]])
+
+
+def compress(image: FloatImage, quality: float, backend: JpegBackend) -> np.ndarray:
+    return pixels(jpeg.compress(planes(image), quality, backend))
 
 
 def dct_matrix() -> np.ndarray:
@@ -52,9 +59,12 @@ def slow_jpeg(image: FloatImage, quality: float) -> np.ndarray:
 
 # Coefficients that lie on a rounding tie would differ by a step; none does at these qualities.
 @pytest.mark.parametrize("quality", [10.0, 30.0, 49.9, 50.0, 61.7, 75.25, 95.0, 100.0])
-@pytest.mark.parametrize("size", [(48, 64), (37, 45)])
-def test_simulation(small_photo: ByteImage, size: tuple[int, int], quality: float) -> None:
-    image = small_photo[: size[0], : size[1]].astype(np.float32) / np.float32(255)
+@pytest.mark.parametrize("size", [(48, 64), (37, 45), (33, 300)])
+def test_simulation(
+    photographs: dict[str, ByteImage], size: tuple[int, int], quality: float
+) -> None:
+    crop = photographs["astronaut"][30 : 30 + size[0], 160 : 160 + size[1]]
+    image = crop.astype(np.float32) / np.float32(255)
     noise = np.random.default_rng(5).normal(0, 0.02, image.shape).astype(np.float32)
     image = np.clip(image + noise, 0, 1)  # off the grid of 8 bits
     expected = slow_jpeg(image, quality)
@@ -69,7 +79,7 @@ def test_tables() -> None:
     assert (step_sizes(CHROMINANCE, 100) == 1).all()
 
 
-@pytest.mark.parametrize("backend", ["sim", "libjpeg"])
+@pytest.mark.parametrize("backend", ["sim", "libjpeg", "libjpeg_bgr"])
 @pytest.mark.parametrize("quality", [1.0, 99.9999999999999, 100.0])
 @pytest.mark.parametrize("size", [(1, 1), (1, 37), (3, 2), (17, 16), (64, 33)])
 def test_any_size_at_the_ends_of_the_scale(
@@ -118,3 +128,11 @@ def test_libjpeg_takes_rgb_and_rounds_the_quality() -> None:
     )
     expected = cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1] / np.float32(255)
     np.testing.assert_allclose(compress(image, 75.0, "libjpeg"), expected, atol=1e-7)
+
+
+def test_libjpeg_bgr_is_the_library_with_red_and_blue_exchanged(small_photo: ByteImage) -> None:
+    image = small_photo.astype(np.float32) / np.float32(255)
+    exchanged = compress(image[..., ::-1], 50.0, "libjpeg")[..., ::-1]
+    made = compress(image, 50.0, "libjpeg_bgr")
+    np.testing.assert_array_equal(made, exchanged)
+    assert (made != compress(image, 50.0, "libjpeg")).any()

@@ -5,9 +5,15 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from planes import pixels, planes
 
+from inscene.degrade import usm
 from inscene.degrade.arrays import ByteImage
-from inscene.degrade.usm import SIGMA, SIZE, sharpen
+from inscene.degrade.usm import SIGMA, SIZE
+
+
+def sharpen(image: np.ndarray) -> np.ndarray:
+    return pixels(usm.sharpen(planes(image)))
 
 
 def test_separable_equals_dense(small_photo: ByteImage) -> None:

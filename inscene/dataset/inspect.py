@@ -1,0 +1,242 @@
+"""Looks into a dataset: what is in its columns, without decoding an image."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from inscene import images
+from inscene.dataset.distribution import Distribution, Gathering, by_count
+from inscene.dataset.ledger import Ledger
+from inscene.dataset.parquet import ParquetFile, open_parquet, read_group
+from inscene.dataset.store import Store, is_url, open_store
+from inscene.errors import UsageError
+from inscene.schema import KINDS
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The finished data files of one dataset."""
+
+    location: str
+    kind: str
+    """scenes, pairs or results."""
+    store: Store
+    files: tuple[str, ...]
+    unfinished: int = 0
+    """Shards that are still to do."""
+
+    def row_count(self) -> int:
+        count = 0
+        for name in self.files:
+            with self._open(name) as parquet:
+                count += parquet.metadata.num_rows
+        return count
+
+    def rows(self, columns: Sequence[str]) -> Iterator[Row]:
+        """Those of the columns that there are, of every row. Raises ``UsageError`` for a file that
+        cannot be read."""
+        for name in self.files:
+            with self._open(name) as parquet:
+                present = _present(parquet, columns)
+                for group in range(parquet.num_row_groups):
+                    yield from read_group(parquet, group, present).to_pylist()
+
+    def rows_at(self, positions: Sequence[int], columns: Sequence[str]) -> Iterator[Row]:
+        """As :meth:`rows`, of the rows at these rising positions; other row groups are not read."""
+        wanted, first = list(positions), 0
+        for name in self.files:
+            with self._open(name) as parquet:
+                present = _present(parquet, columns)
+                for group in range(parquet.num_row_groups):
+                    end = first + parquet.metadata.row_group(group).num_rows
+                    here = [position - first for position in wanted if first <= position < end]
+                    first = end
+                    if here:
+                        yield from read_group(parquet, group, present).take(here).to_pylist()
+
+    @contextlib.contextmanager
+    def _open(self, name: str) -> Iterator[ParquetFile]:
+        try:
+            with self.store.open(name) as file, open_parquet(file) as parquet:
+                yield parquet
+        except (pa.ArrowException, OSError) as error:
+            raise UsageError(
+                "cannot be read as Parquet",
+                where=self.store.describe(name),
+                why=f"{error}.",
+                next_step="inscene verify says which files of a dataset are damaged.",
+            ) from error
+
+
+def _present(parquet: ParquetFile, columns: Sequence[str]) -> list[str]:
+    return [name for name in columns if name in parquet.schema_arrow.names]
+
+
+def open_table(location: str) -> Table:
+    """A dataset folder, a folder of Parquet files or one Parquet file, by path or URL.
+
+    A dataset that is unfinished gives the shards that are done. Raises :class:`UsageError` for what
+    is none of these.
+    """
+    if location.endswith(".parquet"):
+        return _open_files(location, *_folder_and_name(location))
+    store = open_store(location)
+    ledger = Ledger(store)
+    if ledger.exists():
+        return _open_dataset(location, store, ledger)
+    for pattern in ("data/*.parquet", "*.parquet"):
+        if names := store.list(pattern):
+            return _open_files(location, store, names)
+    raise _no_dataset(location, store)
+
+
+def _folder_and_name(location: str) -> tuple[Store, list[str]]:
+    folder, _, name = location.rpartition("/")
+    store = open_store(folder or ("/" if location.startswith("/") else "."))
+    if store.size(name) is None:
+        raise UsageError("there is no such file", where=location)
+    return store, [name]
+
+
+def _open_dataset(location: str, store: Store, ledger: Ledger) -> Table:
+    kind = str(ledger.fingerprint().get("makes"))
+    if kind not in KINDS:
+        raise UsageError(
+            f"a dataset of the unknown kind {kind!r}",
+            where=location,
+            next_step="Use the version of inscene that wrote it.",
+        )
+    shards = list(ledger.records())
+    done = tuple(shard.data_file for shard, record in shards if record is not None)
+    if not done:
+        raise UsageError(
+            f"has no finished shard yet, of {len(shards)}",
+            where=location,
+            next_step="Run the command that makes it again: it resumes.",
+        )
+    return Table(location, kind, store, done, len(shards) - len(done))
+
+
+def _open_files(location: str, store: Store, names: list[str]) -> Table:
+    """Files without a ledger, as a download has them: their columns tell what they are."""
+    untold = Table(location, "", store, tuple(names))
+    with untold._open(names[0]) as parquet:
+        present = set(parquet.schema_arrow.names)
+    for kind, columns in _TELLING.items():
+        if columns <= present:
+            return Table(location, kind, store, tuple(names))
+    raise UsageError(
+        "has the columns of no kind of dataset",
+        where=store.describe(names[0]),
+        why=f"It has {', '.join(sorted(present)) or 'none'}.",
+        next_step="Pairs have lq and hq, scenes have image, results have metric and value.",
+    )
+
+
+_TELLING = {"pairs": {"lq", "hq"}, "results": {"metric", "value"}, "scenes": {"image"}}
+
+
+def _no_dataset(location: str, store: Store) -> UsageError:
+    path = Path(location.removeprefix("file://"))
+    local = not is_url(location) or location.startswith("file://")
+    if local and not path.exists():
+        return UsageError("there is no such file or folder", where=location)
+    if local and path.is_file():
+        return UsageError("is no dataset", where=location, next_step="Name a dataset folder.")
+    if inner := [name.rpartition("/run/")[0] for name in store.list("*/run/recipe.json")]:
+        return UsageError(
+            f"holds {len(inner)} datasets: {', '.join(inner)}",
+            where=location,
+            next_step=f"Name one, such as {store.describe(inner[0])}",
+        )
+    if local and next(images.iter_image_files(path), None) is not None:
+        return UsageError(
+            "holds images and no dataset",
+            where=location,
+            next_step="Make one: inscene build gallery, or inscene degrade.",
+        )
+    return UsageError(
+        "holds no dataset",
+        where=location,
+        why="It has no Parquet file, here or in data/.",
+        next_step="Name the folder that a command wrote with --out.",
+    )
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the columns of any dataset say."""
+
+    dataset: str
+    kind: str
+    rows: int
+    samples: int
+    """Distinct sample ids."""
+    unfinished: int
+    """Shards that are still to do: their rows are not here."""
+    sizes: dict[str, int]
+    """``width×height`` in px -> samples; of the clean images of pairs."""
+    counts: dict[str, dict[str, int]]
+    """Column -> value -> rows; columns without any value are left out."""
+    numbers: dict[str, Distribution]
+    """Scores, sizes (one a sample) and, of results, ``value.METRIC``."""
+
+    def to_json(self) -> dict[str, Any]:
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        plain["numbers"] = {name: values.to_json() for name, values in self.numbers.items()}
+        return plain
+
+
+_COUNTED = ("split", "source", "suite", "method", "metric", "status", "identity")
+_MEASURED = ("face_score", "identity_score", "restore_s")
+
+
+def survey(table: Table) -> Survey:
+    """Read the small columns of every row; no image is touched."""
+    columns = ("sample_id", "width", "height", "scores", "value", *_COUNTED, *_MEASURED)
+    rows, samples, sizes = 0, set[object](), Counter[str]()
+    counts = {name: Counter[str]() for name in _COUNTED}
+    numbers: dict[str, Gathering] = {}
+    for row in table.rows(columns):
+        rows += 1
+        sample = row.get("sample_id", rows)
+        measured = _measured(row)
+        if sample not in samples and row.get("width") and row.get("height"):
+            sizes[f"{row['width']}×{row['height']}"] += 1
+            measured |= {name: row[name] for name in ("width", "height")}
+        samples.add(sample)
+        for name, counter in counts.items():
+            if row.get(name) is not None:
+                counter[str(row[name])] += 1
+        for name, value in measured.items():
+            if value is not None:
+                numbers.setdefault(name, Gathering()).add(value)
+    return Survey(
+        dataset=table.location,
+        kind=table.kind,
+        rows=rows,
+        samples=len(samples),
+        unfinished=table.unfinished,
+        sizes=by_count(sizes),
+        counts={name: by_count(counter) for name, counter in counts.items() if counter},
+        numbers={name: numbers[name].distribution() for name in sorted(numbers)},
+    )
+
+
+def _measured(row: Mapping[str, Any]) -> dict[str, Any]:
+    measured = {name: row.get(name) for name in _MEASURED}
+    scores = row.get("scores")
+    if isinstance(scores, dict):
+        measured |= {f"scores.{name}": value for name, value in scores.items()}
+    if "metric" in row:
+        measured[f"value.{row['metric']}"] = row.get("value")
+    return measured
