@@ -22,7 +22,7 @@ from inscene.schema import DROPS, TableKind
 
 # A row group is what a reader must hold at once. The Hub's viewer wants at most 100 MB.
 ROW_GROUP_ROWS = 50
-ROW_GROUP_BYTES = 32 * 2**20
+ROW_GROUP_BYTES = 8 * 2**20
 
 # The values that `datasets` uses itself: equal files then share their chunks on the Hub.
 CHUNKING = {"min_chunk_size": 256 * 1024, "max_chunk_size": 1024 * 1024, "norm_level": 0}

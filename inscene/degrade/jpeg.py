@@ -12,9 +12,11 @@ from inscene.degrade.values import JpegBackend
 
 def compress(image: FloatImage, quality: float, backend: JpegBackend) -> FloatImage:
     """What is left of an image (3 × height × width, clipped to 0..1) after JPEG at ``quality``
-    (1..100, as in libjpeg); 0..1. A library rounds the quality to an integer."""
+    (1..100, as in libjpeg); 0..1. The image given is used up: its memory may hold the result. A
+    library rounds the quality to an integer."""
     if backend == "sim":
-        return simulate(image, quality)
+        simulate(image, quality)
+        return image
     rgb = to_bytes(image)
     # OpenCV takes the first channel for blue.
     swapped = backend == "libjpeg"

@@ -49,12 +49,10 @@ def step_sizes(table: npt.NDArray[np.float64], quality: float) -> Steps:
     return (table * factor).astype(np.float32)
 
 
-def simulate(image: FloatImage, quality: float) -> FloatImage:
-    """What is left of an image (3 × height × width, clipped to 0..1) at ``quality`` (1..100, as in
-    libjpeg); 0..1."""
-    decoded: FloatImage = np.empty_like(image)
-    _simulate(image, step_sizes(LUMINANCE, quality), step_sizes(CHROMINANCE, quality), decoded)
-    return decoded
+def simulate(image: FloatImage, quality: float) -> None:
+    """Turn an image (3 × height × width, clipped to 0..1) in place into what is left of it at
+    ``quality`` (1..100, as in libjpeg); 0..1."""
+    _simulate(image, step_sizes(LUMINANCE, quality), step_sizes(CHROMINANCE, quality))
 
 
 _WIDTH = 256
@@ -72,9 +70,7 @@ _G_CB, _G_CR = np.float32(0.344136), np.float32(0.714136)
 
 
 @compiled
-def _simulate(
-    image: FloatImage, luma_steps: Steps, chroma_steps: Steps, decoded: FloatImage
-) -> None:
+def _simulate(image: FloatImage, luma_steps: Steps, chroma_steps: Steps) -> None:
     luma = np.empty((2, 8 * _WIDTH), np.float32)
     chroma = np.empty(8 * _WIDTH, np.float32)
     turned = np.empty(8 * _WIDTH, np.float32)
@@ -84,7 +80,7 @@ def _simulate(
             _quantise(luma[0], luma_steps, turned)
             _quantise(luma[1], luma_steps, turned)
             _quantise(chroma, chroma_steps, turned)
-            _store(luma, chroma, top, left, decoded)
+            _store(luma, chroma, top, left, image)
 
 
 @compiled
@@ -121,19 +117,19 @@ def _load(image: FloatImage, top: int, left: int, luma: FloatImage, chroma: Stri
 
 
 @compiled
-def _store(luma: FloatImage, chroma: Strip, top: int, left: int, decoded: FloatImage) -> None:
+def _store(luma: FloatImage, chroma: Strip, top: int, left: int, image: FloatImage) -> None:
     cb, cr = np.empty(_WIDTH, np.float32), np.empty(_WIDTH, np.float32)
-    length = min(_WIDTH, decoded.shape[2] - left)
-    for row in range(min(16, decoded.shape[1] - top)):
+    length = min(_WIDTH, image.shape[2] - left)
+    for row in range(min(16, image.shape[1] - top)):
         line = luma[row // 8, row % 8 * _WIDTH : (row % 8 + 1) * _WIDTH]
         if row % 2 == 0:
             start = row // 2 * _WIDTH
             for x in range(_HALF):
                 cb[2 * x] = cb[2 * x + 1] = chroma[start + x]
                 cr[2 * x] = cr[2 * x + 1] = chroma[start + _HALF + x]
-        red = decoded[0, top + row, left : left + length]
-        green = decoded[1, top + row, left : left + length]
-        blue = decoded[2, top + row, left : left + length]
+        red = image[0, top + row, left : left + length]
+        green = image[1, top + row, left : left + length]
+        blue = image[2, top + row, left : left + length]
         for x in range(length):
             y = line[x] + _128
             red[x] = min(max(y + _R_CR * cr[x], _0), _255) / _255

@@ -44,8 +44,13 @@ class PsfField:
         if not np.issubdtype(self.psf.dtype, np.floating) or not np.isfinite(self.psf).all():
             raise UsageError("a PSF field that is not of finite floats")
         sums = self.psf.astype(np.float64).sum(axis=(2, 3), keepdims=True)
-        if (sums <= 0).any():
-            raise UsageError("a PSF field with a kernel whose sum is not positive")
+        if (
+            sums <= 1e-6 * np.abs(self.psf.astype(np.float64)).sum(axis=(2, 3), keepdims=True)
+        ).any():
+            raise UsageError(
+                "a PSF field with a kernel whose sum is not positive",
+                why="A kernel is divided by its sum, so that flat areas stay as they are.",
+            )
         # What is normalised up to float32 stays as it is: to normalise twice changes nothing.
         scale = np.where(np.abs(sums - 1) < 1e-6, 1, sums)
         normalised = np.ascontiguousarray(self.psf / scale, np.float32)
@@ -71,7 +76,9 @@ class PsfField:
                         next_step="Write it with numpy.savez(file, psf=...).",
                     )
                 psf = arrays["psf"]
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
+        except UsageError:
+            raise
+        except Exception as error:  # NumPy raises whatever the damage leads it to
             raise UsageError(
                 "cannot be read as a PSF field", where=str(path), why=f"{error}."
             ) from error

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
 from inscene import images
-from inscene.degrade.choice import Choice, Fixed, Own, Shared
 from inscene.degrade.operator import Operator, load_operator
 from inscene.degrade.pool import deal, default_size
 from inscene.degrade.profile import Profile, load_lens, load_profile
 from inscene.degrade.psf_field import PsfField
 from inscene.degrade.values import JpegBackend, Registration
-from inscene.degrade.versions import Version, apply_version, shared_noise_seed
 from inscene.engine.rows import Call, Keep, Outcome, Row, row_by_row
 from inscene.engine.step import Step, StepContext
 from inscene.errors import UsageError
 from inscene.recipe import canonical_json
+
+if TYPE_CHECKING:
+    from inscene.degrade.choice import Choice
+
+# What applies operators is imported when a worker sets up: numba takes a second, and a run's driver
+# only reads profiles.
 
 
 def _absolute(file: str | None) -> str | None:
@@ -66,6 +70,8 @@ class Degrade(Step):
                     raise ValueError(f"operator and {name} exclude each other")
 
     def setup(self, context: StepContext) -> Call:
+        from inscene.degrade.versions import Version, apply_version, shared_noise_seed
+
         choice, psf_field = self._choice(context), self._psf_field
 
         def degrade(row: Row) -> Outcome:
@@ -109,14 +115,16 @@ class Degrade(Step):
             "share_noise": self.share_noise,
             "operator_pool": self.operator_pool,
             "profile": None if self.operator else self._profile().model_dump(mode="json"),
-            "operator": self._fixed().value.to_dict() if self.operator else None,
+            "operator": self._operator().to_dict() if self.operator else None,
             # Whole: the dataset can then be replayed without the file.
             "psf_field": field.to_dict() if field else None,
         }
 
     def _choice(self, context: StepContext) -> Choice:
+        from inscene.degrade.choice import Fixed, Own, Shared
+
         if self.operator is not None:
-            return self._fixed()
+            return Fixed(self._operator(), os.path.basename(self.operator))
         profile = self._profile()
         if self.operator_pool is None:
             return Own(profile)
@@ -125,11 +133,10 @@ class Degrade(Step):
         size = default_size(len(ids), self.versions) if wanted == "auto" else wanted
         return Shared(profile, deal(ids, self.versions, size, context.seed))
 
-    def _fixed(self) -> Fixed:
+    def _operator(self) -> Operator:
         assert self.operator is not None
         value = load_operator(self.operator)
-        changed = Operator.from_dict({**value.to_dict(), **self._changes()})
-        return Fixed(changed, os.path.basename(self.operator))
+        return Operator.from_dict({**value.to_dict(), **self._changes()})
 
     def _profile(self) -> Profile:
         profile = load_profile(self.profile).with_changes(**self._changes())

@@ -15,16 +15,23 @@ _THUMBNAIL_QUALITY = 80  # JPEG quality; a thumbnail shows why an image was drop
 def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:
     """Lossless 8-bit RGB PNG with no metadata; the same bytes each time on one OpenCV build.
 
-    ``pixels``: (H, W, 3) uint8 RGB. OpenCV's fast setting (left-neighbour filter, run-length
-    matching) takes half the time of zlib level 1, Pillow's or OpenCV's own, for a tenth more
-    bytes on photos, and wins on both where there is noise. Hash pixels, not these bytes: another
-    zlib may pack them differently.
+    ``pixels``: (H, W, 3) uint8 RGB. Every pixel is predicted by the mean of its neighbours and the
+    rest is packed without a search for repetitions, which photos hardly have: 23 ms and 1.7 MB a
+    megapixel of photo, where OpenCV's own fast setting takes 29 ms and 4 % more bytes. Flat images
+    come out at an eighth of their size and no less. Hash pixels, not these bytes: another zlib may
+    pack them differently.
     """
     import cv2  # 0.1 s that readers need not pay
 
     _require_rgb8(pixels)
-    # Naming a compression level would switch OpenCV to another filter.
-    options = [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+    options = [
+        cv2.IMWRITE_PNG_COMPRESSION,
+        1,
+        cv2.IMWRITE_PNG_STRATEGY,
+        cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY,
+        cv2.IMWRITE_PNG_FILTER,  # after the level, which would set another
+        cv2.IMWRITE_PNG_FILTER_AVG,
+    ]
     done, buffer = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)
     if not done:
         raise ValueError(f"OpenCV could not encode {pixels.shape[1]}x{pixels.shape[0]} pixels")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -60,3 +61,24 @@ def test_seed_changes_every_pair(photo_folder: Path, tmp_path: Path, inscene) ->
         ids.append(set(pq.read_table(out / "data", columns=["operator_id"])[0].to_pylist()))
     assert len(ids[0]) == len(ids[1]) == 15
     assert not ids[0] & ids[1]
+
+
+def test_names_and_order_do_not_matter(photo_folder: Path, tmp_path: Path, inscene) -> None:
+    """The same photos under other names, so in another order: the same pairs."""
+    shuffled = tmp_path / "shuffled"
+    shuffled.mkdir()
+    for index, file in enumerate(sorted(photo_folder.rglob("*.jpg"), key=lambda f: f.name[::-1])):
+        shutil.copy(file, shuffled / f"{index:03d}.jpg")
+    made = []
+    for source in (photo_folder, shuffled):
+        out = tmp_path / f"pairs-{source.name}"
+        inscene("degrade", source, "--versions", "2", "--out", out)
+        table = pq.read_table(out / "data", columns=["sha256", "version", "lq", "operator"])
+        made.append(
+            {
+                (row["sha256"], row["version"]): (row["lq"]["bytes"], row["operator"])
+                for row in table.to_pylist()
+            }
+        )
+    assert len(made[0]) == 48
+    assert made[0] == made[1]

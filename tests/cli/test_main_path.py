@@ -138,7 +138,6 @@ def test_pages_are_indexed_and_repeated_images_stored_once(made: Path) -> None:
         (["publish", "d", "--repo", "a/b"], 4, ["not built yet"]),
         (["build", "synthetic", "refs", "--out", "x", "--plan"], 4, ["not built yet"]),
         (["degrade", "."], 2, ["--out is missing"]),
-        (["degrade", ".", "--out", "y", "--preset", "d5"], 2, ["'d5'", "d1"]),
         (["degrade", ".", "--out", "y", "--operator-pool", "few"], 2, ["a number or auto"]),
     ],
 )

@@ -78,6 +78,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path, inscene) -> None:
     for index in range(40):
         synthetic_photo(index, 500, 500).save(photos / f"{index}.png")
     arguments = ["degrade", photos, "--out", tmp_path / "out", "--set", "shard_rows=4"]
+    arguments += ["--versions", "100"]  # minutes of work
     command = [sys.executable, "-m", "inscene", *map(str, arguments), "--executor", "process"]
     run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     while not list((tmp_path / "out/run").glob("in-work/*")):
