@@ -92,10 +92,10 @@ def _show_pairs(
     painter: Painter, found: Survey, operators: OperatorStatistics, psnr: PsnrStatistics
 ) -> None:
     fewest, most = operators.versions
-    each = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+    each = _many(most, "version") if fewest == most else f"{fewest} to {most} versions"
     painter.line(
         f"{found.dataset}: pairs · {_many(found.rows, 'row')} · "
-        f"{_many(operators.clean_images, 'clean image')} · {each} versions of each"
+        f"{_many(operators.clean_images, 'clean image')} · {each} of each"
     )
     _show_unfinished(painter, found)
     shared = operators.shared_operators or "none"

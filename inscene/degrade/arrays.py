@@ -22,15 +22,23 @@ Kernel: TypeAlias = npt.NDArray[np.float64]
 
 def to_planes(image: ByteImage) -> FloatImage:
     planes: FloatImage = np.empty((3, *image.shape[:2]), np.float32)
-    for channel in range(3):
-        np.divide(image[..., channel], np.float32(255), out=planes[channel])
+    # A copy where needed: one kind of array means one compilation.
+    _spread(np.require(image, np.uint8, "CAW"), planes)
     return planes
+
+
+@compiled
+def _spread(image: ByteImage, planes: FloatImage) -> None:
+    for y in range(image.shape[0]):
+        for x in range(image.shape[1]):
+            for channel in range(3):
+                planes[channel, y, x] = np.float32(image[y, x, channel]) / np.float32(255)
 
 
 def to_bytes(planes: FloatImage) -> ByteImage:
     """Clipped to 0..1 and rounded, halves to even."""
     image: ByteImage = np.empty((*planes.shape[1:], 3), np.uint8)
-    _round_to_bytes(np.ascontiguousarray(planes), image)
+    _round_to_bytes(planes, image)
     return image
 
 

@@ -43,17 +43,17 @@ class PsfField:
             )
         if not np.issubdtype(self.psf.dtype, np.floating) or not np.isfinite(self.psf).all():
             raise UsageError("a PSF field that is not of finite floats")
-        sums = self.psf.astype(np.float64).sum(axis=(2, 3), keepdims=True)
-        if (
-            sums <= 1e-6 * np.abs(self.psf.astype(np.float64)).sum(axis=(2, 3), keepdims=True)
-        ).any():
+        psf = self.psf.astype(np.float64)
+        sums = psf.sum(axis=(2, 3), keepdims=True)
+        sizes = np.abs(psf).sum(axis=(2, 3), keepdims=True)
+        if (sums <= 1e-6 * sizes).any():
             raise UsageError(
                 "a PSF field with a kernel whose sum is not positive",
                 why="A kernel is divided by its sum, so that flat areas stay as they are.",
             )
-        # What is normalised up to float32 stays as it is: to normalise twice changes nothing.
-        scale = np.where(np.abs(sums - 1) < 1e-6, 1, sums)
-        normalised = np.ascontiguousarray(self.psf / scale, np.float32)
+        # What is normalised as far as float32 goes stays as it is: twice changes nothing.
+        scale = np.where(np.abs(sums - 1) < 1e-6 * np.maximum(1, sizes), 1, sums)
+        normalised = np.ascontiguousarray(psf / scale, np.float32)
         normalised.flags.writeable = False
         object.__setattr__(self, "psf", normalised)
 

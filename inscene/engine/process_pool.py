@@ -39,7 +39,7 @@ class ProcessPool(Pool):
         self.capacity = workers
         self._job, self._progress = job, progress
         self._children: list[_Child] = []
-        with _one_thread_each():
+        with _worker_environment():
             self._children = [self._start() for _ in range(workers)]
 
     def _start(self) -> _Child:
@@ -72,7 +72,7 @@ class ProcessPool(Pool):
             child.process.join()
             self._progress(*(-count for count in child.reported))
             self._children.remove(child)
-            with _one_thread_each():
+            with _worker_environment():
                 self._children.append(self._start())
             return Died(task, _cause_of_death(child.process.exitcode))
         if kind == "progress":
@@ -98,13 +98,21 @@ def _cause_of_death(exit_code: int | None) -> str:
     return f"ended with code {exit_code}"
 
 
+# What libraries read when they are loaded, so that it must be in the environment that a worker is
+# born with. Workers are the parallelism: numeric libraries in them get one thread. Arrow takes its
+# memory from where images take theirs; a pool of its own would hold 60 MB a worker back.
+_WORKER_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+}
+
+
 @contextlib.contextmanager
-def _one_thread_each() -> Any:
-    """Workers are the parallelism: numeric libraries in them get one thread. They read this when
-    they are loaded, so it must be in the environment that the child is born with."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
+def _worker_environment() -> Any:
+    before = {name: os.environ.get(name) for name in _WORKER_ENVIRONMENT}
+    os.environ.update(_WORKER_ENVIRONMENT)
     try:
         yield
     finally:

@@ -105,8 +105,8 @@ def test_logarithm_sine_and_cosine(key: int) -> None:
         np.testing.assert_allclose(np.hypot(x, y), radius, rtol=0, atol=1e-6)
         np.testing.assert_allclose(made, np.concatenate([radius * cos, radius * sin]), atol=2e-6)
         seen = radius > 1e-3
-        np.testing.assert_allclose((x / np.hypot(x, y))[seen], cos[seen], rtol=0, atol=1e-6)
-        np.testing.assert_allclose((y / np.hypot(x, y))[seen], sin[seen], rtol=0, atol=1e-6)
+        np.testing.assert_allclose((x / np.hypot(x, y))[seen], cos[seen], rtol=0, atol=2e-7)
+        np.testing.assert_allclose((y / np.hypot(x, y))[seen], sin[seen], rtol=0, atol=2e-7)
 
 
 def test_extreme_words() -> None:

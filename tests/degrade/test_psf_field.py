@@ -8,7 +8,6 @@ import json
 import pickle
 import warnings
 import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -143,9 +142,6 @@ def loaded_or_refused(file: Path) -> PsfField | None:
 
 
 @pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
-@pytest.mark.xfail(
-    strict=True, raises=(EOFError, RuntimeError, zlib.error), reason="zip errors that get through"
-)
 def test_damage_is_told(tmp_path: Path, write: Callable[..., None]) -> None:
     """Whichever byte of an archive is another: it is refused, or what is read is the field (names
     and times of the archive's own may change unseen)."""
@@ -177,7 +173,6 @@ def test_what_would_fill_the_memory_is_not_unpacked(
     assert "field.npz" in str(caught.value)
 
 
-@pytest.mark.xfail(strict=True, raises=MemoryError, reason="not turned into a UsageError")
 def test_an_array_that_claims_to_be_huge_is_refused(tmp_path: Path) -> None:
     """The header of the array says 3 TB; the file has a hundred bytes."""
     header = io.BytesIO()
@@ -214,17 +209,23 @@ def test_json_round_trip_keeps_the_hash(
     assert again.blur == made.blur
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="normalised twice")
 def test_json_round_trip_keeps_the_hash_of_kernels_with_negative_lobes() -> None:
-    """Their numbers are larger than their sum, and so is what rounding to float32 does to it."""
-    for seed in range(300):
+    """Their numbers are larger than their sum, and so is what rounding to float32 does to it: such
+    a field is refused, or it is the same after a round trip."""
+    taken = 0
+    for seed in range(400):
         psf = np.random.default_rng(seed).normal(0, 1, (2, 2, 7, 7))
-        psf *= np.sign(psf.sum(axis=(2, 3), keepdims=True))
-        made = PsfField(psf)
-        assert PsfField.from_dict(made.to_dict()).sha256 == made.sha256
+        left = (0.001, 0.01, 0.1, 0.2, 0.5)[seed % 5] * np.abs(psf).sum(axis=(2, 3))
+        psf[:, :, 3, 3] += left - psf.sum(axis=(2, 3))
+        try:
+            made = PsfField(psf)
+        except UsageError:
+            continue
+        taken += 1
+        assert PsfField.from_dict(made.to_dict()).sha256 == made.sha256, seed
+    assert taken > 100
 
 
-@pytest.mark.xfail(strict=True, raises=RuntimeWarning, reason="overflows, then hangs the SVD")
 def test_kernels_that_all_but_cancel_are_refused() -> None:
     """Divided by their sum they would leave float32."""
     psf = np.zeros((2, 2, 3, 3), np.float32)
