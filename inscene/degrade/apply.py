@@ -19,8 +19,17 @@ from inscene.degrade.noise import add_noise, noise_key
 from inscene.degrade.operator import Operator
 from inscene.degrade.passes import decompose
 from inscene.degrade.psf_field import PsfField, matching
-from inscene.degrade.resize import resize
-from inscene.degrade.values import Blur, FieldBlur, Jpeg, LensBlur, Noise
+from inscene.degrade.resize import resampling, resize
+from inscene.degrade.values import (
+    Blur,
+    EllipseBlur,
+    FieldBlur,
+    Filter,
+    Jpeg,
+    LensBlur,
+    Noise,
+    SincBlur,
+)
 from inscene.degrade.varying import blur_varying, lens_kernels
 from inscene.errors import SampleError
 
@@ -91,9 +100,10 @@ class _Chain:
         stage = self.operator.first
         if self.operator.usm:
             x = usm.sharpen(x)
-        x = self._blur(x, stage.blur)
         legacy_scale = stage.resize.scale if self.operator.registration == "legacy" else None
-        x = resize(x, self.sizes.first, stage.resize.filter, legacy_scale)
+        x = self._blur_and_resize(
+            x, stage.blur, self.sizes.first, stage.resize.filter, legacy_scale
+        )
         x = self._noise(x, stage.noise, "first")
         return self._jpeg(x, stage.jpeg)
 
@@ -101,8 +111,7 @@ class _Chain:
         stage, size = self.operator.second, self.sizes.second
         if stage is None or size is None:
             return x
-        x = self._blur(x, stage.blur)
-        x = resize(x, size, stage.resize.filter)
+        x = self._blur_and_resize(x, stage.blur, size, stage.resize.filter)
         return self._noise(x, stage.noise, "second")
 
     def final(self, x: FloatImage) -> FloatImage:
@@ -114,6 +123,27 @@ class _Chain:
         if second is not None and final.order == "resize_sinc_jpeg":
             x = self._jpeg(x, second.jpeg)
         return self._finite(x, "the final resize")
+
+    def _blur_and_resize(
+        self,
+        x: FloatImage,
+        value: Blur | None,
+        size: Size,
+        filter: Filter,
+        legacy_scale: float | None = None,
+    ) -> FloatImage:
+        how = resampling((x.shape[1], x.shape[2]), size, filter, legacy_scale)
+        if how is None:
+            return self._blur(x, value)
+        # Channel by channel: what lies between the two steps is the largest array of the chain.
+        passes = decompose(kernel(value)) if isinstance(value, EllipseBlur | SincBlur) else None
+        if passes is None:
+            x = self._blur(x, value)
+        resized: FloatImage = np.empty((3, *size), np.float32)
+        for channel in range(3):
+            one = x[channel : channel + 1]
+            how.apply(blur(one, passes) if passes else one, resized[channel : channel + 1])
+        return resized
 
     def _blur(self, x: FloatImage, value: Blur | None) -> FloatImage:
         match value:

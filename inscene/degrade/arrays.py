@@ -23,7 +23,7 @@ Kernel: TypeAlias = npt.NDArray[np.float64]
 def to_planes(image: ByteImage) -> FloatImage:
     planes: FloatImage = np.empty((3, *image.shape[:2]), np.float32)
     # A copy where needed: one kind of array means one compilation.
-    _spread(np.require(image, np.uint8, "CAW"), planes)
+    _spread(np.require(image, np.uint8, ["C", "A", "W"]), planes)
     return planes
 
 

@@ -46,9 +46,9 @@ class PsfField:
         psf = self.psf.astype(np.float64)
         sums = psf.sum(axis=(2, 3), keepdims=True)
         sizes = np.abs(psf).sum(axis=(2, 3), keepdims=True)
-        if (sums <= 1e-6 * sizes).any():
+        if (sums <= 0.1 * sizes).any():
             raise UsageError(
-                "a PSF field with a kernel whose sum is not positive",
+                "a PSF field with a kernel whose sum is near 0 or negative",
                 why="A kernel is divided by its sum, so that flat areas stay as they are.",
             )
         # What is normalised as far as float32 goes stays as it is: twice changes nothing.

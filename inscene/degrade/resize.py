@@ -30,11 +30,26 @@ class Taps:
     weights: npt.NDArray[np.float32]
 
 
-def resize(
-    image: FloatImage, size: tuple[int, int], filter: Filter, legacy_scale: float | None = None
-) -> FloatImage:
-    """Resize 3 × height × width to ``size`` = (height, width), each at least 1. Bicubic overshoots
-    0..1. The image itself comes back where nothing changes.
+@dataclass(frozen=True)
+class Resampling:
+    """From one size to another; the same for every channel."""
+
+    rows: Taps
+    columns: Taps
+
+    def apply(self, image: FloatImage, resized: FloatImage) -> None:
+        """Both channels × height × width, of the sizes that this is for."""
+        rows, columns = self.rows, self.columns
+        _resample(image, rows.start, rows.weights, columns.start, columns.weights, resized)
+
+
+def resampling(
+    from_size: tuple[int, int],
+    size: tuple[int, int],
+    filter: Filter,
+    legacy_scale: float | None = None,
+) -> Resampling | None:
+    """How to resize; sizes are (height, width), each side at least 1. None where nothing changes.
 
     ``legacy_scale`` is the scale that ``size`` was rounded down from: samples then step by its
     inverse, so that up to one output pixel at the right and bottom goes missing (torch called with
@@ -42,19 +57,31 @@ def resize(
     """
     # Without legacy positions all three filters leave an axis of equal length as it is. With them,
     # torch copies such an axis for bilinear but samples it off-centre for bicubic.
-    if image.shape[1:] == size and (legacy_scale is None or filter != "bicubic"):
+    if from_size == size and (legacy_scale is None or filter != "bicubic"):
+        return None
+    return Resampling(
+        axis_taps(from_size[0], size[0], filter, legacy_scale),
+        axis_taps(from_size[1], size[1], filter, legacy_scale),
+    )
+
+
+def resize(
+    image: FloatImage, size: tuple[int, int], filter: Filter, legacy_scale: float | None = None
+) -> FloatImage:
+    """Resize channels × height × width as :func:`resampling` says. Bicubic overshoots 0..1. The
+    image itself comes back where nothing changes."""
+    how = resampling((image.shape[1], image.shape[2]), size, filter, legacy_scale)
+    if how is None:
         return image
-    rows = axis_taps(image.shape[1], size[0], filter, legacy_scale)
-    columns = axis_taps(image.shape[2], size[1], filter, legacy_scale)
-    resized: FloatImage = np.empty((3, *size), np.float32)
-    _resample(image, rows.start, rows.weights, columns.start, columns.weights, resized)
+    resized: FloatImage = np.empty((len(image), *size), np.float32)
+    how.apply(image, resized)
     return resized
 
 
 def axis_taps(n_in: int, n_out: int, filter: Filter, legacy_scale: float | None = None) -> Taps:
     """The taps of a filter along one axis; their weights sum to 1.
 
-    ``legacy_scale`` as in :func:`resize`; ``area`` has no sample positions and ignores it.
+    ``legacy_scale`` as in :func:`resampling`; ``area`` has no sample positions and ignores it.
     """
     if n_in == n_out and (legacy_scale is None or filter != "bicubic"):
         return Taps(np.arange(n_out), np.ones((n_out, 1), np.float32))

@@ -57,8 +57,7 @@ def _lens_kernel(blur: LensBlur, u: float, v: float, size: tuple[int, int]) -> K
         math.cos(phi) * y - math.sin(phi) * x,
     )
     q = (radial * stretch / sigma) ** 2 + (tangential / (sigma * stretch)) ** 2
-    # The exponent of the nearest place is taken off all: a narrow kernel must not become 0/0.
-    values = np.exp(-0.5 * (q - q.min()))
+    values = np.exp(-0.5 * q)
     return np.asarray(values / values.sum())
 
 

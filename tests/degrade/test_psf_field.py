@@ -75,8 +75,8 @@ def bad_arrays() -> dict[str, tuple[Any, str]]:
         "integers": (np.ones((3, 3, 5, 5), int), "finite floats"),
         "complex": (np.ones((3, 3, 5, 5), complex), "finite floats"),
         "words": (np.full((3, 3, 5, 5), "1"), "finite floats"),
-        "black": (dark, "sum is not positive"),
-        "negative": (negative, "sum is not positive"),
+        "black": (dark, "sum is near 0 or negative"),
+        "negative": (negative, "sum is near 0 or negative"),
     }
 
 
