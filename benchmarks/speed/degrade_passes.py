@@ -132,7 +132,15 @@ def implementation(name: str) -> Callable[..., Any]:
         return degrade_plain.degrade
     import degrade_torch
 
-    return {"torch": degrade_torch.degrade, "torch grouped": degrade_torch.degrade_grouped}[name]
+    return {
+        "torch": degrade_torch.degrade,
+        "torch grouped": degrade_torch.degrade_grouped,
+        "torch, 8 at once": degrade_torch.degrade_batch,
+    }[name]
+
+
+def images_a_call(name: str) -> int:
+    return 8 if name == "torch, 8 at once" else 1
 
 
 def watch_steps(name: str) -> dict[str, float]:
@@ -188,7 +196,7 @@ def child(name: str, folder: Path, steps: bool) -> None:
             degrade(image, operator, sample.noise_seed)
             cpu += time.process_time() - began
             wall += time.perf_counter() - clock
-        in_ms = 1000 / len(samples)
+        in_ms = 1000 / len(samples) / images_a_call(name)
         by_step = {step: spent * in_ms for step, spent in seconds.items()}
         if steps:
             by_step["rest"] = cpu * in_ms - sum(by_step.values())

@@ -1,13 +1,14 @@
-"""The degradation chain in torch operations, as Real-ESRGAN runs it, one image at a time.
+"""The degradation chain in torch operations, as Real-ESRGAN runs it.
 
 What it shares with the original, and what it costs: kernels padded to 21 × 21, a convolution with a
 unit pulse where no sinc is drawn, a first resize by scale and not by size, Poisson levels from the
 number of distinct values, JPEG in float arithmetic with tables of its own layout. The original also
 makes the coloured noise field where a gray one is used; this one does not, so it is no slower.
 
-There are two ways to convolve three channels with one kernel: three images of one channel, which
-the original takes for a single image, and one image with three groups, which it takes for a batch
-and which is the cheaper one.
+There are two ways to convolve channels with a kernel: each as an image of its own, which the
+original takes for a single image, and all as groups of one image, which it takes for a batch and
+which is the cheaper one. A batch of the original shares scale, noise kind and order, which is why
+it is not what the engine makes; its cost is measured with copies of one image.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from inscene.degrade.values import GaussianNoise, PoissonNoise
 
 ByteImage = npt.NDArray[np.uint8]
 Tensor = torch.Tensor
-"""Images are 1 × 3 × height × width, float32 with white at 1."""
+"""Images are n × 3 × height × width, float32 with white at 1."""
 
 KERNEL_SIDE = 21  # px, of every kernel after padding
 LUMA = (0.2989, 0.587, 0.114)
@@ -55,8 +56,18 @@ def degrade_grouped(image: ByteImage, operator: Operator, noise_seed: int) -> By
     return _degrade(image, operator, noise_seed, grouped=True)
 
 
+BATCH = 8
+
+
+def degrade_batch(image: ByteImage, operator: Operator, noise_seed: int) -> ByteImage:
+    """:data:`BATCH` copies of the image at once; the LQ of the first."""
+    return _degrade(image, operator, noise_seed, grouped=True, copies=BATCH)
+
+
 @torch.inference_mode()
-def _degrade(image: ByteImage, operator: Operator, noise_seed: int, *, grouped: bool) -> ByteImage:
+def _degrade(
+    image: ByteImage, operator: Operator, noise_seed: int, *, grouped: bool, copies: int = 1
+) -> ByteImage:
     if operator.usm:
         raise ValueError("the torch chain does not sharpen: draw operators with usm off")
     height, width = image.shape[:2]
@@ -64,6 +75,7 @@ def _degrade(image: ByteImage, operator: Operator, noise_seed: int, *, grouped: 
     first, second, final = operator.first, operator.second, operator.final
 
     x = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].float() / 255
+    x = x.repeat(copies, 1, 1, 1)
     if first.blur is not None:
         x = blur(x, kernel(first.blur), grouped)
     x = resize(x, first.resize.filter, scale=first.resize.scale)
@@ -99,9 +111,14 @@ def kernel(blur: object) -> Tensor:
 
 def blur(x: Tensor, weights: Tensor, grouped: bool) -> Tensor:
     padded = functional.pad(x, (KERNEL_SIDE // 2,) * 4, mode="reflect")
+    planes = x.shape[0] * x.shape[1]
     if grouped:
-        return functional.conv2d(padded, weights.repeat(3, 1, 1, 1), groups=3)
-    return functional.conv2d(padded.transpose(0, 1), weights[None, None]).transpose(0, 1)
+        as_one = padded.reshape(1, planes, *padded.shape[2:])
+        blurred = functional.conv2d(as_one, weights.repeat(planes, 1, 1, 1), groups=planes)
+    else:
+        each = padded.reshape(planes, 1, *padded.shape[2:])
+        blurred = functional.conv2d(each, weights[None, None])
+    return blurred.reshape(x.shape)
 
 
 def resize(
@@ -117,7 +134,7 @@ def add_noise(x: Tensor, noise: GaussianNoise | PoissonNoise, rng: torch.Generat
 
 
 def gaussian(x: Tensor, noise: GaussianNoise, rng: torch.Generator) -> Tensor:
-    shape = (1, 1, *x.shape[2:]) if noise.gray else x.shape
+    shape = (len(x), 1, *x.shape[2:]) if noise.gray else x.shape
     return torch.randn(shape, generator=rng) * (noise.sigma / 255)
 
 
@@ -128,8 +145,9 @@ def poisson(x: Tensor, noise: PoissonNoise, rng: torch.Generator) -> Tensor:
     """
     clean = (x * torch.tensor(LUMA)[:, None, None]).sum(1, keepdim=True) if noise.gray else x
     clean = (clean * 255).round().clamp(0, 255) / 255
-    levels = int(2 ** math.ceil(math.log2(len(torch.unique(clean)))))
-    levels_taken[levels] += 1
+    each = [2 ** math.ceil(math.log2(len(torch.unique(image)))) for image in clean]
+    levels_taken.update(each)
+    levels = torch.tensor(each)[:, None, None, None]
     counts: Tensor = torch.poisson(clean * levels, generator=rng)
     return (counts / levels - clean) * noise.scale
 

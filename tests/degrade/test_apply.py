@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from inscene.degrade import Operator, degrade, load_profile
 from inscene.degrade import apply as apply_module
-from inscene.degrade.apply import stage_sizes
+from inscene.degrade.apply import enlarge, stage_sizes
 from inscene.degrade.arrays import ByteImage
 from inscene.degrade.jpeg import compress
 from inscene.degrade.kernels import kernel
@@ -255,3 +255,28 @@ def test_legacy_agrees_with_the_chain_of_torch_operations(
         agreements.append(psnr(degrade(photo, operator, 0), TorchChain(operator)(photo)))
     assert min(agreements) >= 45
     assert sum(value >= 60 for value in agreements) >= 19
+
+
+@pytest.mark.parametrize("profile", ["s3diff", "realesrgan"])
+def test_lq_and_gt_lie_on_each_other(
+    profile: str, photographs: dict[str, ByteImage], draw: Draw
+) -> None:
+    """Registration of crops at the lower right, where the original's sampling drifts most: face
+    crops of the two must show the same place."""
+    photo = photographs["astronaut"]
+    height, width = photo.shape[:2]
+    criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 100, 1e-4)
+    clean = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)[-256:, -256:]
+    drifts: dict[str, list[float]] = {"exact": [], "legacy": []}
+    for registration, found in drifts.items():
+        for index in range(24):
+            operator = without_noise(draw(profile, index, registration=registration))
+            lq = enlarge(degrade(photo, operator, 0), (height, width))
+            crop = cv2.cvtColor(lq, cv2.COLOR_RGB2GRAY)[-256:, -256:]
+            moved = np.eye(2, 3, dtype=np.float32)
+            _, moved = cv2.findTransformECC(
+                clean, crop, moved, cv2.MOTION_TRANSLATION, criteria, None, 5
+            )
+            found.append(float(np.hypot(*moved[:, 2])))
+    assert max(drifts["exact"]) < 0.25
+    assert max(drifts["legacy"]) > 0.5
