@@ -1,0 +1,1 @@
+"""Faces: where they are, how they are aligned, whose they are by comparison with references."""
