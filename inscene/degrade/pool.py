@@ -21,6 +21,19 @@ def default_size(images: int, versions: int) -> int:
     return images * versions // 2
 
 
+def check(images: int, versions: int, operators: int) -> None:
+    """Raise ``UsageError`` where so many operators cannot each serve two images."""
+    most = default_size(images, versions) if images > 1 else 0
+    if not 1 <= operators <= most:
+        raise UsageError(
+            f"{operators} operators cannot each serve two of {images} images",
+            why=f"{images} images × {versions} versions make {images * versions} degradations.",
+            next_step=f"Share at most {most} operators."
+            if most
+            else "Give at least two images, or leave out --operator-pool.",
+        )
+
+
 def deal(image_ids: Sequence[str], versions: int, operators: int, seed: int) -> dict[Cell, int]:
     """The number of the operator, 0 .. ``operators`` - 1, for each cell.
 
@@ -28,13 +41,8 @@ def deal(image_ids: Sequence[str], versions: int, operators: int, seed: int) -> 
     on the arguments alone, and not on the order of the ids. Raises ``UsageError`` where there are
     too few images for that.
     """
+    check(len(image_ids), versions, operators)
     cells = [(name, version) for name in image_ids for version in range(versions)]
-    if len(set(image_ids)) < 2 or not 1 <= operators <= len(cells) // 2:
-        raise UsageError(
-            f"{operators} operators cannot each serve two of {len(image_ids)} images",
-            why=f"{len(image_ids)} images × {versions} versions make {len(cells)} degradations.",
-            next_step=f"Share at most {len(cells) // 2} operators between at least two images.",
-        )
     key = derive_key("operator pool", seed)
 
     def place(cell: Cell) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -10,6 +11,7 @@ from pydantic import AfterValidator, Field
 
 from inscene import images
 from inscene.degrade.operator import Operator, load_operator
+from inscene.degrade.pool import check as check_pool
 from inscene.degrade.pool import deal, default_size
 from inscene.degrade.profile import Profile, load_lens, load_profile
 from inscene.degrade.psf_field import PsfField
@@ -106,6 +108,14 @@ class Degrade(Step):
 
         return row_by_row(degrade)
 
+    def check(self, input_ids: Sequence[str]) -> None:
+        if self.operator_pool is not None:
+            check_pool(len(input_ids), self.versions, self._pool_size(len(input_ids)))
+
+    def _pool_size(self, images: int) -> int:
+        wanted = self.operator_pool
+        return default_size(images, self.versions) if wanted in (None, "auto") else int(wanted)
+
     def fingerprint(self) -> dict[str, Any]:
         """The content of the files, not their names: an edited file is another recipe."""
         field = self._psf_field
@@ -129,9 +139,7 @@ class Degrade(Step):
         if self.operator_pool is None:
             return Own(profile)
         ids = context.all_inputs()
-        wanted = self.operator_pool
-        size = default_size(len(ids), self.versions) if wanted == "auto" else wanted
-        return Shared(profile, deal(ids, self.versions, size, context.seed))
+        return Shared(profile, deal(ids, self.versions, self._pool_size(len(ids)), context.seed))
 
     def _operator(self) -> Operator:
         assert self.operator is not None

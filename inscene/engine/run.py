@@ -103,6 +103,8 @@ def plan(built: BuiltRecipe, sources: Sequence[str], out: str, limit: int | None
             )
     needs = sorted({column for _, step in built.steps for column in step.takes})
     inputs = list_inputs(sources, needs)[:limit]
+    for _, step in built.steps:
+        step.check([entry.id for entry in inputs])
     shards = plan_shards(
         inputs,
         recipe_hash=built.hash,

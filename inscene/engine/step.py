@@ -44,6 +44,10 @@ class Step(abc.ABC):
         Raises :class:`inscene.errors.MachineError` for what this machine lacks.
         """
 
+    def check(self, input_ids: Sequence[str]) -> None:  # noqa: B027 - most steps take anything
+        """Raise :class:`inscene.errors.UsageError` where the step cannot work on these inputs:
+        before anything is written."""
+
     def fingerprint(self) -> dict[str, Any]:
         """All that decides the outcome, as JSON values: part of the recipe's hash."""
         return dataclasses.asdict(self)

@@ -132,3 +132,4 @@ def test_mistakes(
     assert "Traceback" not in done.stderr
     for word in words:
         assert word in done.stderr
+    assert not (tmp_path / "x").exists()  # the right command may follow
