@@ -21,9 +21,6 @@ COMMANDS = {
     "restore": "Restore images with a method",
     "forget": "Take samples out of a dataset for good",
     "publish": "Publish a dataset to the Hugging Face Hub",
-    "weights list": "What can be fetched",
-    "weights pull": "Fetch weights by name",
-    "weights verify": "Check fetched weights",
     "doctor": "Say what this machine has and lacks",
 }
 

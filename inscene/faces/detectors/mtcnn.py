@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from inscene.errors import MachineError
-from inscene.faces.detectors import ByteImage
+from inscene.faces.detectors import ByteImage, largest_first
 from inscene.faces.face import Face
 
 INSTALL = "pip install --no-deps facenet-pytorch==2.6.0"
@@ -37,7 +37,9 @@ class Mtcnn:
         self._min_score = min_score
         self._network: Any = MTCNN(keep_all=True, min_face_size=min_face_px, device="cpu")
 
-    def detect(self, images: Sequence[ByteImage]) -> list[list[Face]]:
+    def detect(
+        self, images: Sequence[ByteImage], stored: Sequence[Face | None] = ()
+    ) -> list[list[Face]]:
         return [self._of_one(np.ascontiguousarray(image)) for image in images]
 
     def _of_one(self, image: ByteImage) -> list[Face]:
@@ -46,9 +48,5 @@ class Mtcnn:
         boxes, scores, points = self._network.detect(image, landmarks=True)
         if boxes is None:
             return []
-        faces = [
-            Face((float(x0), float(y0), float(x1), float(y1)), float(score), landmarks)
-            for (x0, y0, x1, y1), score, landmarks in zip(boxes, scores, points, strict=True)
-            if score >= self._min_score and x0 < x1 and y0 < y1
-        ]
-        return sorted(faces, key=lambda face: -face.area)
+        sure = scores >= self._min_score
+        return largest_first(boxes[sure], scores[sure], points[sure])

@@ -1,0 +1,73 @@
+"""From a weight's name to its verified files. Nothing is ever downloaded here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from inscene.errors import MachineError
+from inscene.weights.folder import folder_of, path_of
+from inscene.weights.manifest import File, Weight, load_manifest
+from inscene.weights.pins import read_pins
+from inscene.weights.sizes import in_words
+from inscene.weights.verify import State, check, key_of, pin, state_of
+
+
+class MissingWeightError(MachineError):
+    """A model that is not on this machine; says how large it is, under which licence, and how to
+    get it."""
+
+
+def missing(weight: Weight, lacking: list[File]) -> MissingWeightError:
+    files = ", ".join(f"{file.path} ({in_words(file.about_bytes)})" for file in lacking[:3])
+    more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
+    size = in_words(weight.download_bytes)
+    return MissingWeightError(
+        f"the weights {weight.name!r} are not on this machine: {files}{more}",
+        why=f"{weight.about}. {size} to download. Licence: {weight.licence.name}, "
+        f"{weight.licence.allows}.",
+        next_step=f"Run: inscene weights pull {weight.name}",
+    )
+
+
+def find_file(name: str, path: str | None = None) -> Path:
+    """One file of a weight, verified; ``path`` may be left out where it has only one.
+
+    Raises ``MissingWeightError`` (exit code 4) where it is not there, ``VerificationError`` where
+    it is another file than the manifest or its pin says.
+    """
+    weight = load_manifest()[name]
+    if path is None and len(weight.files) > 1:
+        raise ValueError(f"{name} has {len(weight.files)} files: say which")
+    file = weight.files[0] if path is None else weight.file(path)
+    _verified(weight, [file])
+    return path_of(weight, file)
+
+
+def find_folder(name: str) -> Path:
+    """The folder of a weight, all of its files verified. Raises as :func:`find_file`."""
+    weight = load_manifest()[name]
+    _verified(weight, weight.files)
+    return folder_of(weight)
+
+
+def hashes_of(name: str) -> dict[str, str]:
+    """path -> SHA-256 of a weight that is here: what decides a result. Raises as
+    :func:`find_file`."""
+    weight = load_manifest()[name]
+    return _verified(weight, weight.files)
+
+
+def _verified(weight: Weight, files: list[File]) -> dict[str, str]:
+    pins = read_pins()
+    states = {file.path: state_of(weight, file, pins) for file in files}
+    lacking = [file for file in files if states[file.path] is State.MISSING]
+    if lacking:
+        raise missing(weight, lacking)
+    hashes = {}
+    for file in files:
+        if states[file.path] is State.HERE:
+            hashes[file.path] = pins[key_of(weight, file)].sha256
+            continue
+        hashes[file.path], verified_by = check(weight, file, path_of(weight, file))
+        pin(weight, file, hashes[file.path], verified_by, "put there by hand")
+    return hashes

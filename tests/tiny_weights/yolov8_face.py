@@ -1,0 +1,79 @@
+"""Checkpoints as ultralytics' trainer saves them, of a narrow network with random weights."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from pathlib import Path
+from typing import Any
+
+
+def write_yolov8n_face(
+    path: Path, *, landmarks: int = 5, dims: int = 3, as_of_2023: bool = False
+) -> None:
+    """``landmarks`` of 0 make a detector of boxes. ``as_of_2023``: with the references that the
+    checkpoints of ultralytics 8.0 carry."""
+    import torch
+    from ultralytics.nn.modules.head import Detect
+    from ultralytics.nn.tasks import DetectionModel, PoseModel, yaml_model_load
+
+    with torch.random.fork_rng():
+        torch.manual_seed(8)
+        if landmarks:
+            model = PoseModel(_narrow(yaml_model_load("yolov8n-pose.yaml"), landmarks, dims), nc=1)
+        else:
+            model = DetectionModel(_narrow(yaml_model_load("yolov8n.yaml")), nc=1, verbose=False)
+        _make_it_speak(model)
+    if as_of_2023:
+        model.model[-1].detect = Detect.forward
+    model.args, model.names = {"imgsz": 640, "task": "pose"}, {0: "face"}
+    checkpoint = {
+        "epoch": -1,
+        "best_fitness": None,
+        "model": copy.deepcopy(model).half(),
+        "ema": None,
+        "updates": None,
+        "optimizer": None,
+        "train_args": {"task": "pose", "imgsz": 640},
+        "date": "2026-01-01T00:00:00",
+        "version": "8.4.190",
+    }
+    torch.save(checkpoint, path)
+
+
+def write_evil(path: Path, victim: Path, *, zipped: bool) -> None:
+    """A checkpoint that creates ``victim`` when it is unpickled without restriction."""
+    import torch
+
+    checkpoint = {"model": _Touch(victim)}
+    if zipped:
+        torch.save(checkpoint, path)
+    else:
+        path.write_bytes(pickle.dumps(checkpoint, protocol=2))
+
+
+class _Touch:
+    def __init__(self, victim: Path) -> None:
+        self.victim = victim
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        import os
+
+        return (os.system, (f"touch '{self.victim}'",))
+
+
+def _narrow(model: dict[str, Any], landmarks: int = 0, dims: int = 0) -> dict[str, Any]:
+    shape = {"kpt_shape": [landmarks, dims]} if landmarks else {}
+    return model | shape | {"scales": {"n": [0.33, 0.0625, 256]}}
+
+
+def _make_it_speak(model: Any) -> None:
+    """An untrained network is sure of nothing. This one is, of some places of a photo."""
+    import torch
+
+    head = model.model[-1]
+    for layers in head.cv3:
+        torch.nn.init.normal_(layers[-1].weight, std=2)
+        torch.nn.init.constant_(layers[-1].bias, -4)
+    for layers in getattr(head, "cv4", []):
+        torch.nn.init.normal_(layers[-1].weight, std=1)
