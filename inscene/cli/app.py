@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from inscene import __version__
-from inscene.cli import bench, build, dataset, degrade, demo, inspect, unbuilt, weights
+from inscene.cli import bench, build, dataset, degrade, demo, doctor, inspect, unbuilt, weights
 from inscene.cli.console import report_error
 from inscene.errors import InsceneError, MachineError
 
@@ -54,7 +54,7 @@ app.command(rich_help_panel=SHARE)(dataset.funnel)
 unbuilt.register(app, "forget", SHARE)
 unbuilt.register(app, "publish", SHARE)
 app.add_typer(weights.app, name="weights", rich_help_panel=MACHINE)
-unbuilt.register(app, "doctor", MACHINE)
+app.command(rich_help_panel=MACHINE)(doctor.doctor)
 app.command(rich_help_panel=MACHINE)(demo.demo)
 
 

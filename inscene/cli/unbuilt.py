@@ -21,7 +21,6 @@ COMMANDS = {
     "restore": "Restore images with a method",
     "forget": "Take samples out of a dataset for good",
     "publish": "Publish a dataset to the Hugging Face Hub",
-    "doctor": "Say what this machine has and lacks",
 }
 
 

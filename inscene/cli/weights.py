@@ -144,18 +144,18 @@ def _print_table(standings: list[Standing]) -> None:
     from inscene.weights.sizes import in_words
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("weight", "here", "download", "licence", "commercial use", "for"):
-        table.add_column(title, justify="right" if title == "download" else "left")
+    for title in ("weight", "here", "download", "licence", "business", "for"):
+        right = title == "download"
+        table.add_column(title, justify="right" if right else "left", no_wrap=title != "for")
     for standing in standings:
         weight = standing.weight
-        optional = " (optional)" if weight.optional else ""
         table.add_row(
             weight.name,
             standing.in_words,
             in_words(weight.download_bytes),
             weight.licence.name + (" (gated)" if weight.gated else ""),
             weight.licence.commercial,
-            ", ".join(weight.uses) + optional,
+            ", ".join(use.rpartition(" ")[2] for use in weight.uses),
         )
     Console().print(table, markup=False)
     here = sum(standing.is_here for standing in standings)

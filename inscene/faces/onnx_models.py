@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from inscene.errors import MachineError
+from inscene.faces.model_files import check_exists, not_a_model
 
 INSTALL = "Run: pip install 'inscene[gallery]'"
 
@@ -22,10 +23,7 @@ def open_session(onnx: Path, *, threads: int | None = None) -> Any:
         import onnxruntime
     except ImportError as error:
         raise missing("onnxruntime", error) from error
-    if not onnx.is_file():
-        raise MachineError(
-            "there is no such model file", where=str(onnx), next_step="Run: inscene weights verify"
-        )
+    check_exists(onnx)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors: a warning a session is no news to a user
     options.inter_op_num_threads = 1
@@ -34,7 +32,7 @@ def open_session(onnx: Path, *, threads: int | None = None) -> Any:
     try:
         return onnxruntime.InferenceSession(str(onnx), options, providers=_providers(onnxruntime))
     except Exception as error:  # its errors have no base class of their own
-        raise not_a_model(onnx, "a valid ONNX model", str(error)) from error
+        raise not_a_model(onnx, "a valid ONNX model", f"{error}.") from error
 
 
 def missing(package: str, error: ImportError) -> MachineError:
@@ -42,20 +40,10 @@ def missing(package: str, error: ImportError) -> MachineError:
     return MachineError(f"ONNX models need {package}", why=f"{error}.", next_step=INSTALL)
 
 
-def not_a_model(onnx: Path, what: str, why: str) -> MachineError:
-    """The error for a file that is not what it should be; ``what`` it should be."""
-    return MachineError(
-        f"this is not {what}",
-        where=str(onnx),
-        why=f"{why}.",
-        next_step="Run: inscene weights verify",
-    )
-
-
 def shapes_of(session: Any) -> str:
     """Of the inputs and outputs, for error messages; names and None are axes of any length."""
     inputs, outputs = session.get_inputs(), session.get_outputs()
-    return f"it maps {[i.shape for i in inputs]} to {len(outputs)} × {outputs[0].shape}"
+    return f"It maps {[i.shape for i in inputs]} to {len(outputs)} × {outputs[0].shape}."
 
 
 def _providers(onnxruntime: Any) -> list[str]:

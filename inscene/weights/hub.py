@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from inscene.errors import MachineError
-from inscene.weights.download import Address, offline, refused
+from inscene.weights.download import TRY_AGAIN, Address, offline, refused
 from inscene.weights.manifest import File, Weight
 
+if TYPE_CHECKING:
+    from huggingface_hub import HfFileMetadata
+
+WAITS_S = (1.0, 3.0, 10.0)
+"""Before the hub is asked again, where it is busy."""
 _LFS_HASH = re.compile(r"^[0-9a-f]{64}$")
 
 
@@ -38,42 +45,52 @@ def ask(weight: Weight, file: File) -> Address:
     The user's token is sent for gated repositories only. Raises ``MachineError`` where the hub does
     not answer or refuses.
     """
-    import httpx2
-    from huggingface_hub import constants, get_hf_file_metadata, get_token, hf_hub_url
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from huggingface_hub import constants, get_token, hf_hub_url
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
     assert weight.repo is not None
     token = (get_token() or False) if weight.gated else False
-    endpoint = constants.ENDPOINT
-    url = hf_hub_url(
-        weight.repo, _path_in_repo(weight, file), revision=weight.revision, endpoint=endpoint
-    )
-    try:
-        facts = get_hf_file_metadata(url, token=token, endpoint=endpoint, retry_on_errors=True)
-    except HfHubHTTPError as error:
-        code = error.response.status_code if error.response is not None else 0
-        says = error.response.headers.get("X-Error-Code", "") if error.response is not None else ""
-        if code >= 500 or code == 429:
-            raise MachineError("the hub does not answer", where=url, why=f"{error}") from error
-        raise refused(code, url, says) from error
-    except OfflineModeIsEnabled as error:
-        raise offline(url) from error
-    except (httpx2.HTTPError, OSError) as error:
-        raise MachineError(
-            "the hub cannot be reached",
-            where=endpoint,
-            why=f"{type(error).__name__}: {error}.",
-            next_step="Set HF_ENDPOINT for a mirror, HTTPS_PROXY for a proxy, or take the files "
-            "from a folder: inscene weights pull NAME --from FOLDER",
-        ) from error
+    path, endpoint = _path_in_repo(weight, file), constants.ENDPOINT
+    url = hf_hub_url(weight.repo, path, revision=weight.revision, endpoint=endpoint)
+    facts = _head(url, token, endpoint)
     sha256 = facts.etag if facts.etag and _LFS_HASH.match(facts.etag) else None
-    headers = {
-        name: value
-        for name, value in build_hf_headers(token=token, library_name="inscene").items()
-        if value
-    }
     # The commit that the hub named, so that all parts of one file come from the same.
     at = facts.commit_hash or weight.revision
-    pinned = hf_hub_url(weight.repo, _path_in_repo(weight, file), revision=at, endpoint=endpoint)
+    pinned = hf_hub_url(weight.repo, path, revision=at, endpoint=endpoint)
+    headers = build_hf_headers(token=token, library_name="inscene")
     return Address(pinned, headers, facts.size, sha256, facts.commit_hash)
+
+
+def _head(url: str, token: str | bool, endpoint: str) -> HfFileMetadata:
+    import httpx2
+    from huggingface_hub import get_hf_file_metadata
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    for wait_s in (*WAITS_S, None):
+        why = ""
+        try:
+            return get_hf_file_metadata(url, token=token, endpoint=endpoint)
+        except HfHubHTTPError as error:
+            code = error.response.status_code
+            if code not in TRY_AGAIN:
+                raise refused(code, url, error.response.headers.get("X-Error-Code", "")) from error
+            why = f"It answers {code}"
+        except OfflineModeIsEnabled as error:
+            raise offline(url) from error
+        except (httpx2.TimeoutException, httpx2.RemoteProtocolError) as error:
+            why = f"{type(error).__name__}: {error}"
+        except (httpx2.HTTPError, OSError) as error:  # an unknown host, a wrong certificate
+            raise _unreachable(endpoint, f"{type(error).__name__}: {error}") from error
+        if wait_s is not None:
+            time.sleep(wait_s)
+    raise _unreachable(endpoint, f"{why}, {len(WAITS_S) + 1} times in a row")
+
+
+def _unreachable(endpoint: str, why: str) -> MachineError:
+    return MachineError(
+        "the hub cannot be reached",
+        where=endpoint,
+        why=f"{why}.",
+        next_step="Set HF_ENDPOINT for a mirror, HTTPS_PROXY for a proxy, or take the files "
+        "from a folder: inscene weights pull NAME --from FOLDER",
+    )

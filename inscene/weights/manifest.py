@@ -75,8 +75,6 @@ class Weight(_Model):
     about: str
     uses: list[str] = Field(alias="for")
     """Commands that need it."""
-    optional: bool = False
-    """True where those commands have another way."""
     licence: Licence
     needs: list[str] = []
     """Other weights that are of no use without."""

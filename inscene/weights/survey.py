@@ -66,7 +66,6 @@ def facts(standing: Standing) -> dict[str, Any]:
         "name": weight.name,
         "about": weight.about,
         "for": weight.uses,
-        "optional": weight.optional,
         "needs": weight.needs,
         "licence": weight.licence.model_dump(),
         "gated": weight.gated,

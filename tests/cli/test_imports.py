@@ -1,33 +1,14 @@
 """The command line starts fast because it imports little: tested by imports, not by time."""
 
-import subprocess
 import sys
 
 import pytest
+from cli_imports import imported_by, running
 
 HEAVY = {
     "torch", "ray", "diffusers", "pandas", "numpy", "pyarrow", "cv2", "datasets", "scipy",
     "skimage",    "PIL", "yaml", "fsspec", "huggingface_hub", "ultralytics", "insightface", "pyiqa",
 }  # fmt: skip
-
-HELP = """
-import sys
-sys.argv = ["inscene", *{arguments}]
-from inscene.cli import main
-try:
-    main()
-except SystemExit as end:
-    assert not end.code, end.code
-"""
-
-
-def imported_by(code: str) -> set[str]:
-    script = f"{code}\nimport sys\nprint('MODULES', *sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
-    line = done.stdout.rpartition("MODULES ")[2]
-    return {name.partition(".")[0] for name in line.split()}
 
 
 def test_the_package_imports_nothing_of_others() -> None:
@@ -37,4 +18,4 @@ def test_the_package_imports_nothing_of_others() -> None:
 
 @pytest.mark.parametrize("arguments", [["--help"], ["degrade", "--help"], ["--version"]])
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
-    assert not imported_by(HELP.format(arguments=arguments)) & HEAVY
+    assert not imported_by(running(arguments)) & HEAVY

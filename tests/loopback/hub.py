@@ -26,6 +26,8 @@ class Fault:
     retry_after_s: int | None = None
     send_bytes: int | None = None
     """The connection ends after so many bytes of the body, with the full length announced."""
+    hang: bool = False
+    """It does not end, but says nothing more."""
     content: bytes | None = None
     """Sent instead of the file's."""
     ignore_range: bool = False
@@ -62,6 +64,7 @@ class LoopbackHub:
     faults: dict[str, deque[Fault]] = field(default_factory=lambda: defaultdict(deque))
     """By the path in the repository or the release's name; each is used once, in order."""
     requests: list[Request] = field(default_factory=list)
+    closing: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> LoopbackHub:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -75,6 +78,7 @@ class LoopbackHub:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.closing.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -191,7 +195,9 @@ def _handler(hub: LoopbackHub) -> type[BaseHTTPRequestHandler]:
                 if start >= len(body):
                     return self._answer(416, b"", {"Content-Range": f"bytes */{len(body)}"})
                 facts = facts | {"Content-Range": f"bytes {start}-{len(body) - 1}/{len(body)}"}
-            return self._answer(status, body[start:], facts, fault.send_bytes)
+            self._answer(status, body[start:], facts, fault.send_bytes)
+            if fault.hang:
+                hub.closing.wait()
 
         def _json(self, value: Any) -> None:
             self._answer(200, json.dumps(value).encode(), {"Content-Type": "application/json"})

@@ -31,7 +31,7 @@ def write_scrfd(path: Path) -> None:
     """det_10g.onnx, scrfd_10g_bnkps.onnx: nine outputs, two anchors a place."""
     from onnx import TensorProto, helper
 
-    grey = np.full((1, 3, 1, 1), 1 / 3, np.float32)
+    grey = np.reshape([0.5, 0.3, 0.2], (1, 3, 1, 1))  # red and blue must not be mixed up
     weights = {"grey": grey, **{f"rows_{n}": np.array([-1, n]) for n in (1, 4, 10)}}
     nodes = [helper.make_node("Conv", ["input.1", "grey"], ["brightness"])]
     names: dict[str, list[str]] = {"score": [], "bbox": [], "kps": []}

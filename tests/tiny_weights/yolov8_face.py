@@ -7,6 +7,8 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+from skimage import data
+
 
 def write_yolov8n_face(
     path: Path, *, landmarks: int = 5, dims: int = 3, as_of_2023: bool = False
@@ -20,7 +22,9 @@ def write_yolov8n_face(
     with torch.random.fork_rng():
         torch.manual_seed(8)
         if landmarks:
-            model = PoseModel(_narrow(yaml_model_load("yolov8n-pose.yaml"), landmarks, dims), nc=1)
+            model = PoseModel(
+                _narrow(yaml_model_load("yolov8n-pose.yaml"), landmarks, dims), nc=1, verbose=False
+            )
         else:
             model = DetectionModel(_narrow(yaml_model_load("yolov8n.yaml")), nc=1, verbose=False)
         _make_it_speak(model)
@@ -68,12 +72,21 @@ def _narrow(model: dict[str, Any], landmarks: int = 0, dims: int = 0) -> dict[st
 
 
 def _make_it_speak(model: Any) -> None:
-    """An untrained network is sure of nothing. This one is, of some places of a photo."""
+    """An untrained network says the same everywhere. This one is sure of some places of a photo."""
     import torch
 
     head = model.model[-1]
+    for layers in (*head.cv2, *head.cv3, *getattr(head, "cv4", [])):
+        torch.nn.init.normal_(layers[-1].weight, std=0.5)
     for layers in head.cv3:
-        torch.nn.init.normal_(layers[-1].weight, std=2)
         torch.nn.init.constant_(layers[-1].bias, -4)
-    for layers in getattr(head, "cv4", []):
-        torch.nn.init.normal_(layers[-1].weight, std=1)
+    norms = [layer for layer in model.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+    momentum = norms[0].momentum
+    for norm in norms:
+        norm.momentum = 1.0  # what it sees now becomes what it expects
+    photo = torch.from_numpy(data.astronaut().transpose(2, 0, 1).copy()) / 255
+    with torch.no_grad():
+        model.train()(photo[None])
+    for norm in norms:
+        norm.momentum = momentum
+    model.eval()

@@ -12,6 +12,7 @@ from loopback.hub import LoopbackHub
 from loopback.published import LICENCE
 
 from inscene.weights import download
+from inscene.weights import hub as hub_client
 from inscene.weights.manifest import Manifest, load_manifest
 
 
@@ -21,6 +22,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub
     from huggingface_hub import constants
 
     monkeypatch.setattr(download, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(hub_client, "WAITS_S", (0.0, 0.0))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("HF_TOKEN", "hf_canary")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))

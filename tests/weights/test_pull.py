@@ -111,9 +111,16 @@ def test_a_fault_that_passes(release: Weight, hub: LoopbackHub, faults: list[Fau
 
 
 def test_the_hub_answers_503_before_it_answers(weight: Weight, hub: LoopbackHub) -> None:
-    hub.add_fault("sub/model.safetensors", Fault(503, retry_after_s=0, methods=("HEAD", "GET")))
+    busy = Fault(503, methods=("HEAD",))
+    hub.add_fault("sub/model.safetensors", busy, busy)
     pull(weight)
     assert find_folder("net").is_dir()
+
+
+def test_the_hub_never_answers(weight: Weight, hub: LoopbackHub) -> None:
+    hub.add_fault("sub/model.safetensors", *[Fault(503, methods=("HEAD",))] * 3)
+    with pytest.raises(MachineError, match=r"cannot be reached.*503, 3 times"):
+        pull(weight)
 
 
 def test_what_came_is_not_asked_for_again(release: Weight, hub: LoopbackHub) -> None:
@@ -245,7 +252,6 @@ def test_a_hub_that_is_not_there(
     weight: Weight, monkeypatch: pytest.MonkeyPatch, hub: LoopbackHub
 ) -> None:
     from huggingface_hub import constants
-    from huggingface_hub.utils import _http
 
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr(
@@ -253,7 +259,6 @@ def test_a_hub_that_is_not_there(
         "HUGGINGFACE_CO_URL_TEMPLATE",
         "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}",
     )
-    monkeypatch.setattr(_http.time, "sleep", lambda seconds: None)
     with pytest.raises(MachineError, match="cannot be reached"):
         pull(weight)
 

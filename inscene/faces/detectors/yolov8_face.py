@@ -8,7 +8,6 @@ the classes of networks and nothing else.
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -23,7 +22,9 @@ import numpy as np
 from inscene.errors import MachineError
 from inscene.faces.detectors import ByteImage, largest_first
 from inscene.faces.face import Face
+from inscene.faces.model_files import check_exists, not_a_model, unreadable
 
+MODEL = "a YOLOv8-face checkpoint"
 MAX_STRIDE_PX = 32
 GREY = 114
 """What ultralytics pads with (data/augment.py, LetterBox)."""
@@ -155,19 +156,14 @@ def _merge(rows: Any) -> list[Face]:
 
 def _load(weights: Path) -> Any:
     """The network in float32, ready to run on the CPU."""
-    if not weights.is_file():
-        raise MachineError(
-            "there is no such model file",
-            where=str(weights),
-            next_step="Run: inscene weights verify",
-        )
+    check_exists(weights)
     try:
         with _apart():
             import torch
-            from ultralytics.nn.tasks import torch_safe_load
 
             # Without it the loader would fall back to one that runs what a pickle carries.
             from torch.serialization import get_unsafe_globals_in_checkpoint  # noqa: F401
+            from ultralytics.nn.tasks import torch_safe_load
     except ImportError as error:
         raise MachineError(
             "the face detector yolov8-face needs ultralytics, and torch from 2.6 on",
@@ -185,48 +181,40 @@ def _load(weights: Path) -> Any:
             if not isinstance(network, torch.nn.Module):
                 raise TypeError(f"its model is a {type(network).__name__}")
         except Exception as error:  # whatever a file of unknown origin provokes
-            raise _refused(weights, error) from error
+            raise unreadable(weights, MODEL, error) from error
     shape = list(getattr(network, "kpt_shape", []))
     if shape not in ([LANDMARKS, 2], [LANDMARKS, 3]):
         has = f"it has {shape[0]} landmarks" if shape else "it finds boxes without landmarks"
-        raise _not_this_model(weights, f"A face has {LANDMARKS} landmarks, {has}.")
+        raise not_a_model(weights, MODEL, f"A face has {LANDMARKS} landmarks, {has}.")
     if getattr(network.model[-1], "end2end", False):
-        raise _not_this_model(weights, "Its head is that of a later YOLO.")
+        raise not_a_model(weights, MODEL, "Its head is that of a later YOLO.")
     return network.float().fuse(verbose=False).eval()
-
-
-def _refused(weights: Path, error: Exception) -> MachineError:
-    forbidden = re.search(r"GLOBAL (\S+)", f"{error.__cause__}")
-    if forbidden is None:
-        return _not_this_model(weights, f"{str(error.__cause__ or error).splitlines()[0]}.")
-    return MachineError(
-        "this checkpoint carries code",
-        where=str(weights),
-        why=f"It names {forbidden[1]}, which is no part of a network. Nothing of it was run.",
-        next_step="Do not open it by other means; get the weights from where they are published.",
-    )
-
-
-def _not_this_model(weights: Path, why: str) -> MachineError:
-    return MachineError(
-        "this is not a YOLOv8-face checkpoint",
-        where=str(weights),
-        why=why,
-        next_step="Run: inscene weights verify",
-    )
 
 
 @contextmanager
 def _apart() -> Iterator[None]:
-    """While ultralytics is imported: it asks the network whether it is there, writes its settings
-    to the home folder, says so, and sets OMP_NUM_THREADS. Analytics are off for good with that."""
-    before = dict(os.environ)
+    """While ultralytics is imported: it would ask the network whether it is there, write its
+    settings to the home folder, say so, and hold OpenMP to one thread. Offline at its import, it
+    sends no analytics later."""
     with tempfile.TemporaryDirectory() as folder:
-        os.environ |= {"YOLO_OFFLINE": "1", "YOLO_VERBOSE": "0", "YOLO_AUTOINSTALL": "0"}
-        os.environ["YOLO_CONFIG_DIR"] = folder
+        during = {
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS"),
+            "YOLO_AUTOINSTALL": "0",
+            "YOLO_CONFIG_DIR": folder,
+            "YOLO_OFFLINE": "1",
+            "YOLO_VERBOSE": "0",
+        }
+        before = {name: os.environ.get(name) for name in during}
+        _set(during)
         try:
             yield
         finally:
-            for name in set(os.environ) - set(before):
-                del os.environ[name]
-            os.environ.update(before)
+            _set(before)
+
+
+def _set(environment: dict[str, str | None]) -> None:
+    for name, value in environment.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value

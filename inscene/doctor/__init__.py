@@ -1,0 +1,1 @@
+"""What this machine has, and what each command would need of it."""
