@@ -26,6 +26,11 @@ SCORES = pa.struct(
         ("laplacian_var", pa.float64()),  # variance of the Laplacian of the 8-bit luma
         ("face_laplacian_var", pa.float64()),  # the same inside the face box
         ("face_area", pa.float64()),  # face box area / image area, 0..1
+        ("faces", pa.float64()),  # how many were found
+        ("identity", pa.float64()),  # cosine that decided, -1..1: one of the next three
+        ("identity_conditioning", pa.float64()),  # to the reference that it was made from
+        ("identity_mean", pa.float64()),  # mean over the person's references
+        ("identity_max", pa.float64()),  # the largest of them
     ]
 )
 

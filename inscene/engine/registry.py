@@ -19,6 +19,9 @@ from inscene.suggest import did_you_mean
 STEPS = {
     "decode": "inscene.engine.steps.decode:Decode",
     "degrade": "inscene.degrade.step:Degrade",
+    "detect_faces": "inscene.faces.steps.detect:DetectFaces",
+    "identity": "inscene.faces.steps.identity:Identity",
+    "landmarks": "inscene.faces.steps.landmarks:Landmarks",
     "restore": "inscene.bench.steps:Restore",
     "score": "inscene.bench.steps:Score",
 }

@@ -30,6 +30,6 @@ def unreadable(file: Path, what: str, error: Exception) -> MachineError:
     return MachineError(
         "this checkpoint carries code",
         where=str(file),
-        why=f"It names {forbidden[1]}, which is no part of a network. Nothing of it was run.",
+        why=f"It names {forbidden[1]}, which is no network known here. Nothing of it was run.",
         next_step="Do not open it by other means; get the weights from where they are published.",
     )

@@ -36,9 +36,7 @@ def find_file(name: str, path: str | None = None) -> Path:
     it is another file than the manifest or its pin says.
     """
     weight = load_manifest()[name]
-    if path is None and len(weight.files) > 1:
-        raise ValueError(f"{name} has {len(weight.files)} files: say which")
-    file = weight.files[0] if path is None else weight.file(path)
+    file = _one(weight, path)
     _verified(weight, [file])
     return path_of(weight, file)
 
@@ -55,6 +53,21 @@ def hashes_of(name: str) -> dict[str, str]:
     :func:`find_file`."""
     weight = load_manifest()[name]
     return _verified(weight, weight.files)
+
+
+def hash_of(name: str, path: str | None = None) -> str:
+    """SHA-256 of one file of a weight. Raises as :func:`find_file`."""
+    weight = load_manifest()[name]
+    file = _one(weight, path)
+    return _verified(weight, [file])[file.path]
+
+
+def _one(weight: Weight, path: str | None) -> File:
+    if path is not None:
+        return weight.file(path)
+    if len(weight.files) > 1:
+        raise ValueError(f"{weight.name} has {len(weight.files)} files: say which")
+    return weight.files[0]
 
 
 def _verified(weight: Weight, files: list[File]) -> dict[str, str]:

@@ -35,6 +35,7 @@ def test_insightface_takes_each_file_for_what_it_stands_for(
     insightface_packs.write_pack_zip(tmp_path / "pack.zip", name)
     with zipfile.ZipFile(tmp_path / "pack.zip") as pack:
         assert all(member.startswith(inside) for member in pack.namelist())
+        assert len(pack.namelist()) == 5 + bool(inside)
         pack.extractall(tmp_path / "again")
     files |= {"1k3d68": "landmark_3d_68", "2d106det": "landmark_2d_106", "genderage": "genderage"}
     found = sorted((tmp_path / "again" / inside).iterdir())

@@ -120,7 +120,7 @@ def test_landmarks_without_visibility(tmp_path: Path) -> None:
 
 
 def test_checkpoints_of_2023_open(tmp_path: Path, weights: Path) -> None:
-    """They refer to functions by getattr, which a restricted loader does not take as it is."""
+    """They name classes where they were, and functions by getattr."""
     write_yolov8n_face(tmp_path / "old.pt", as_of_2023=True)
     old, new = (
         Yolov8Face(file, sizes_px=(320,), min_score=0.3).detect([data.astronaut()])[0]

@@ -7,6 +7,7 @@ black, as :func:`paint_face` paints them, and puts their landmarks at :data:`LAN
 
 from __future__ import annotations
 
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -86,24 +87,25 @@ def write_w600k(path: Path, *, seed: int = 600, batch: int | str = "None") -> No
 
 def write_pack_zip(path: Path, name: str) -> None:
     """buffalo_l.zip, which is flat, or antelopev2.zip, which has a folder of its own name."""
-    folder = path.with_suffix("")
-    folder.mkdir()
     detector, recogniser, inside, seed = {
         "buffalo_l": ("det_10g.onnx", "w600k_r50.onnx", "", 600),
         "antelopev2": ("scrfd_10g_bnkps.onnx", "glintr100.onnx", "antelopev2/", 100),
     }[name]
-    write_scrfd(folder / detector)
-    write_w600k(folder / recogniser, seed=seed)
-    write_landmarks68(folder / "1k3d68.onnx")
-    _write_head(
-        folder / "2d106det.onnx", "data", side_px=192, outputs=("fc1", 212), seed=106, bn_data=True
-    )
-    _write_head(
-        folder / "genderage.onnx", "data", side_px=96, outputs=("fc1", 3), seed=96, bn_data=True
-    )
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as pack:
+    with tempfile.TemporaryDirectory() as temporary, zipfile.ZipFile(path, "w") as pack:
+        folder = Path(temporary)
+        write_scrfd(folder / detector)
+        write_w600k(folder / recogniser, seed=seed)
+        write_landmarks68(folder / "1k3d68.onnx")
+        for other, side_px, width in (("2d106det.onnx", 192, 212), ("genderage.onnx", 96, 3)):
+            outputs = ("fc1", width)
+            _write_head(
+                folder / other, "data", side_px=side_px, outputs=outputs, seed=width, bn_data=True
+            )
+        if inside:
+            pack.writestr(zipfile.ZipInfo(inside), b"")
         for file in sorted(folder.iterdir()):
-            pack.write(file, inside + file.name)
+            entry = zipfile.ZipInfo(inside + file.name)  # of 1980: the same bytes every time
+            pack.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
 
 
 def _write_head(

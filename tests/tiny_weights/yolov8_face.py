@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from skimage import data
 
@@ -13,10 +16,9 @@ from skimage import data
 def write_yolov8n_face(
     path: Path, *, landmarks: int = 5, dims: int = 3, as_of_2023: bool = False
 ) -> None:
-    """``landmarks`` of 0 make a detector of boxes. ``as_of_2023``: with the references that the
-    checkpoints of ultralytics 8.0 carry."""
+    """``landmarks`` of 0 make a detector of boxes. ``as_of_2023``: as those of ultralytics 8.0
+    are, whose YOLOv8-face is the one that is published."""
     import torch
-    from ultralytics.nn.modules.head import Detect
     from ultralytics.nn.tasks import DetectionModel, PoseModel, yaml_model_load
 
     with torch.random.fork_rng():
@@ -28,8 +30,6 @@ def write_yolov8n_face(
         else:
             model = DetectionModel(_narrow(yaml_model_load("yolov8n.yaml")), nc=1, verbose=False)
         _make_it_speak(model)
-    if as_of_2023:
-        model.model[-1].detect = Detect.forward
     model.args, model.names = {"imgsz": 640, "task": "pose"}, {0: "face"}
     checkpoint = {
         "epoch": -1,
@@ -42,7 +42,29 @@ def write_yolov8n_face(
         "date": "2026-01-01T00:00:00",
         "version": "8.4.190",
     }
-    torch.save(checkpoint, path)
+    with _names_of_2023(checkpoint["model"]) if as_of_2023 else nullcontext():
+        torch.save(checkpoint, path)
+
+
+@contextmanager
+def _names_of_2023(model: Any) -> Iterator[None]:
+    """Classes where they were at the time; a function of a class, which is pickled as getattr; no
+    attributes that came later."""
+    import torch
+    from ultralytics.nn.modules.head import Detect
+    from ultralytics.utils import IterableSimpleNamespace
+
+    model.args = IterableSimpleNamespace(**model.args)
+    model.model[-1].detect = Detect.forward
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.Upsample):
+            del layer.recompute_scale_factor
+    moved = {type(layer) for layer in model.modules()}
+    with ExitStack() as stack:
+        for kind in moved:
+            if kind.__module__.startswith("ultralytics.nn.modules."):
+                stack.enter_context(mock.patch.object(kind, "__module__", "ultralytics.nn.modules"))
+        yield
 
 
 def write_evil(path: Path, victim: Path, *, zipped: bool) -> None:

@@ -130,15 +130,12 @@ class _Fit:
     def back(self, rows: Any) -> Any:
         """n × 15 as the network has them to x0, y0, x1, y1, score, landmarks, in px of the
         image."""
-        middle, half, landmarks = (
-            rows[:, :2],
-            rows[:, 2:4] / 2,
-            rows[:, 5:].reshape(len(rows), 5, 2),
-        )
+        middle, half = rows[:, :2], rows[:, 2:4] / 2
         corners = np.stack([middle - half, middle + half], axis=1)
+        landmarks = rows[:, 5:].reshape(-1, LANDMARKS, 2)
         scale = np.array(self.image[::-1]) / self.fitted[::-1]
         points = (np.concatenate([corners, landmarks], axis=1) - self.before[::-1]) * scale
-        flat = points.reshape(len(rows), 14)
+        flat = points.reshape(-1, 4 + 2 * LANDMARKS)
         return np.concatenate([flat[:, :4], rows[:, 4:5], flat[:, 4:]], axis=1)
 
 
@@ -161,14 +158,15 @@ def _load(weights: Path) -> Any:
         with _apart():
             import torch
 
-            # Without it the loader would fall back to one that runs what a pickle carries.
+            # Without these two, the loader is not torch's restricted one, whatever it is asked for.
             from torch.serialization import get_unsafe_globals_in_checkpoint  # noqa: F401
             from ultralytics.nn.tasks import torch_safe_load
+            from ultralytics.utils import SAFE_LOAD  # noqa: F401
     except ImportError as error:
         raise MachineError(
-            "the face detector yolov8-face needs ultralytics, and torch from 2.6 on",
+            "the face detector yolov8-face needs a recent ultralytics, and torch from 2.6 on",
             why=f"{error}.",
-            next_step="Run: pip install 'inscene[gallery]'",
+            next_step="Run: pip install --upgrade 'inscene[gallery]'",
         ) from error
     with tempfile.TemporaryDirectory() as folder:
         # ultralytics edits the names it is given ("'", "yolov5") and downloads what is then not
@@ -177,17 +175,21 @@ def _load(weights: Path) -> Any:
         link.symlink_to(weights.resolve())
         try:
             checkpoint, _ = torch_safe_load(str(link), safe_only=True)
-            network = checkpoint.get("ema") or checkpoint["model"]
-            if not isinstance(network, torch.nn.Module):
-                raise TypeError(f"its model is a {type(network).__name__}")
+            model = checkpoint.get("ema") or checkpoint["model"]
+            if not isinstance(model, torch.nn.Module):
+                raise TypeError(f"its model is a {type(model).__name__}")
         except Exception as error:  # whatever a file of unknown origin provokes
             raise unreadable(weights, MODEL, error) from error
+    network: Any = model
     shape = list(getattr(network, "kpt_shape", []))
     if shape not in ([LANDMARKS, 2], [LANDMARKS, 3]):
         has = f"it has {shape[0]} landmarks" if shape else "it finds boxes without landmarks"
         raise not_a_model(weights, MODEL, f"A face has {LANDMARKS} landmarks, {has}.")
     if getattr(network.model[-1], "end2end", False):
         raise not_a_model(weights, MODEL, "Its head is that of a later YOLO.")
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.Upsample):
+            layer.recompute_scale_factor = None  # which torch before 1.11 did not save
     return network.float().fuse(verbose=False).eval()
 
 

@@ -1,0 +1,41 @@
+"""Faces as a dataset stores them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from inscene.faces.face import Face, Points
+
+FOUND = "faces_found"
+"""Key of a row's columns, of no table: all faces of the scene, for the steps after detection."""
+
+
+def stored_face(columns: Mapping[str, Any]) -> Face | None:
+    """The face that the columns have, with its landmarks; None where they have none.
+
+    Raises ``ValueError`` for one that cannot be: four numbers, ten, and finite are needed.
+    """
+    box, points = columns.get("face_bbox"), columns.get("landmarks5")
+    if box is None or points is None:
+        return None
+    score = columns.get("face_score")
+    x0, y0, x1, y1 = (float(value) for value in box)
+    flat = np.asarray(points, np.float64)
+    return Face((x0, y0, x1, y1), 1.0 if score is None else float(score), flat.reshape(-1, 2))
+
+
+def store_face(columns: dict[str, Any], face: Face) -> None:
+    """Write the face into the columns. Landmarks of another face go."""
+    columns["face_bbox"] = list(face.bbox)
+    columns["face_score"] = face.score
+    columns["landmarks5"] = as_column(face.landmarks5)
+    columns.pop("landmarks68", None)
+
+
+def as_column(points: Points) -> list[float]:
+    """x0, y0, x1, y1 …"""
+    flat: list[float] = points.ravel().tolist()
+    return flat

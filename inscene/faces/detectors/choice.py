@@ -1,0 +1,100 @@
+"""Detectors by name, with their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from inscene.doctor.machine import version_of
+from inscene.errors import RecipeError
+from inscene.faces.detectors import FaceDetector
+from inscene.threads import model_threads
+from inscene.weights.locate import find_file, hash_of
+
+DetectorName = Literal["mtcnn", "yolov8-face", "scrfd", "metadata"]
+
+
+@dataclass(frozen=True)
+class DetectorChoice:
+    """Which detector, and how it looks. None is the detector's own default."""
+
+    name: DetectorName = "mtcnn"
+    weights: str | None = None
+    """Name in ``manifests/weights.yaml``."""
+    min_score: float | None = None
+    sizes_px: tuple[int, ...] | None = None
+    """Scales that it looks at; larger ones find smaller faces."""
+
+    def __post_init__(self) -> None:
+        known = _KNOWN[self.name]
+        for option in ("weights", "min_score", "sizes_px"):
+            if getattr(self, option) is not None and option not in known.options:
+                raise RecipeError(f"the detector {self.name} takes no {option}")
+
+    def open(self) -> FaceDetector:
+        """Load it. Raises ``MachineError`` for weights or packages that are not here."""
+        return _KNOWN[self.name].open(self)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """All that decides what it finds. Raises ``MissingWeightError``."""
+        known = _KNOWN[self.name]
+        facts = asdict(self)
+        if known.weights is not None:
+            facts["weights"] = hash_of(*self.place)
+        if known.package is not None:
+            facts["package"] = version_of(known.package)
+        return facts
+
+    @property
+    def place(self) -> tuple[str, str | None]:
+        """Weight and file."""
+        default, file = _KNOWN[self.name].weights or ("", None)
+        return (self.weights, _FILES.get(self.weights)) if self.weights else (default, file)
+
+    @property
+    def _limits(self) -> dict[str, Any]:
+        given = {"min_score": self.min_score, "sizes_px": self.sizes_px}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class _Known:
+    open: Callable[[DetectorChoice], FaceDetector]
+    weights: tuple[str, str | None] | None = None
+    package: str | None = None
+    options: tuple[str, ...] = ()
+
+
+def _mtcnn(choice: DetectorChoice) -> FaceDetector:
+    from inscene.faces.detectors.mtcnn import Mtcnn
+
+    return Mtcnn(**choice._limits)
+
+
+def _yolov8_face(choice: DetectorChoice) -> FaceDetector:
+    from inscene.faces.detectors.yolov8_face import Yolov8Face
+
+    return Yolov8Face(find_file(*choice.place), threads=model_threads(), **choice._limits)
+
+
+def _scrfd(choice: DetectorChoice) -> FaceDetector:
+    from inscene.faces.detectors.scrfd import Scrfd
+
+    return Scrfd(find_file(*choice.place), threads=model_threads(), **choice._limits)
+
+
+def _metadata(choice: DetectorChoice) -> FaceDetector:
+    from inscene.faces.detectors.metadata import Metadata
+
+    return Metadata()
+
+
+_ALL = ("weights", "min_score", "sizes_px")
+_FILES = {"buffalo_l": "det_10g.onnx", "antelopev2": "scrfd_10g_bnkps.onnx"}
+_KNOWN: dict[DetectorName, _Known] = {
+    "mtcnn": _Known(_mtcnn, package="facenet-pytorch", options=("min_score",)),
+    "yolov8-face": _Known(_yolov8_face, ("yolov8n-face", None), "ultralytics", _ALL),
+    "scrfd": _Known(_scrfd, ("buffalo_l", _FILES["buffalo_l"]), "insightface", _ALL),
+    "metadata": _Known(_metadata),
+}

@@ -1,0 +1,124 @@
+"""Reference photographs: a folder of one person, or one with a sub-folder for each."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from inscene import images
+from inscene.errors import SampleError, UsageError
+from inscene.faces.crops import identity_crop
+from inscene.faces.detectors import FaceDetector
+from inscene.faces.embedders import FaceEmbedder
+from inscene.faces.identity import Embedding
+from inscene.recipe import content_hash
+
+
+@dataclass(frozen=True)
+class ReferenceFolder:
+    """Which photographs there are of whom. People have the labels that the folder gives them."""
+
+    root: Path
+
+    def __post_init__(self) -> None:
+        if not self.root.is_dir():
+            raise UsageError("there is no folder of references", where=str(self.root))
+        if not self.labels and not self.photos(None):
+            raise UsageError("holds no images", where=str(self.root))
+
+    @property
+    def labels(self) -> list[str]:
+        """Sub-folders, one a person; none where the folder is of one person."""
+        return sorted(
+            entry.name
+            for entry in self.root.iterdir()
+            if entry.is_dir() and next(images.iter_image_files(entry), None) is not None
+        )
+
+    def photos(self, label: str | None) -> list[Path]:
+        """Of one person, sorted; ``label`` None is the one person of a folder without
+        sub-folders."""
+        return sorted(images.iter_image_files(self.root / label if label else self.root))
+
+    def fingerprint(self) -> str:
+        """Changes when a photograph does, or its name; not when the folder is moved."""
+        names = sorted(images.iter_image_files(self.root))
+        return content_hash(
+            [[path.relative_to(self.root).as_posix(), _sha256(path.read_bytes())] for path in names]
+        )
+
+    def label_of(self, columns: dict[str, Any]) -> str | None:
+        """Whose references a row is compared with: those of its ``identity``, or of the folder that
+        its photo is in. Raises ``SampleError`` for one that there are none of."""
+        labels = self.labels
+        if not labels:
+            return None
+        identity = columns.get("identity") or PurePosixPath(columns["sample_id"]).parent.name
+        if identity not in labels:
+            raise SampleError("no_references", f"of {identity!r}" if identity else "no identity")
+        return str(identity)
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The embedded references of one person."""
+
+    embeddings: Embedding
+    """n × d, each of length 1."""
+    names: tuple[str, ...]
+    """Of the files, without their endings."""
+    sha256: tuple[str, ...]
+    without_face: tuple[str, ...]
+    """References in which no face was found, or that could not be read."""
+
+    def without(self, sha256: str | None) -> Embedding:
+        """All but the photo itself, which would be as like itself as can be."""
+        others = [index for index, own in enumerate(self.sha256) if own != sha256]
+        return np.asarray(self.embeddings[others], np.float32)
+
+    def named(self, name: str | None) -> Embedding | None:
+        """The one with this file name, with or without its ending."""
+        stem = PurePosixPath(name or "").stem
+        found = [index for index, own in enumerate(self.names) if own == stem]
+        return np.asarray(self.embeddings[found[0]], np.float32) if found else None
+
+
+def embed_gallery(photos: list[Path], detector: FaceDetector, embedder: FaceEmbedder) -> Gallery:
+    """The largest face of each photograph, as the embedder sees it."""
+    crops, names, hashes, without = [], [], [], []
+    for path in photos:
+        try:
+            data = images.read_bytes(str(path))
+            pixels = images.decode(data).pixels
+        except SampleError:
+            without.append(path.name)
+            continue
+        (faces,) = detector.detect([pixels])
+        if not faces:
+            without.append(path.name)
+            continue
+        crops.append(identity_crop(pixels, faces[0].landmarks5, embedder.template))
+        names.append(path.stem)
+        hashes.append(_sha256(data))
+    return Gallery(embedder.embed(crops), tuple(names), tuple(hashes), tuple(without))
+
+
+def remembered(load: Callable[[str | None], Gallery]) -> Callable[[str | None], Gallery]:
+    """Each person's gallery is embedded once a worker."""
+    known: dict[str | None, Gallery] = {}
+
+    def get(label: str | None) -> Gallery:
+        if label not in known:
+            known[label] = load(label)
+        return known[label]
+
+    return get
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
