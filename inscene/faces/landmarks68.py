@@ -15,9 +15,9 @@ import numpy as np
 
 from inscene.faces.align import ByteImage
 from inscene.faces.face import Face, Points
-from inscene.faces.model_files import not_a_model
 from inscene.faces.onnx_models import missing, open_session, shapes_of
 from inscene.faces.similarity import Similarity
+from inscene.weights.model_files import not_a_model
 
 SIDE_PX = 192
 MARGIN = 1.5

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from inscene.errors import MachineError
-from inscene.faces.model_files import check_exists, not_a_model
+from inscene.weights.model_files import check_exists, not_a_model
 
 INSTALL = "Run: pip install 'inscene[gallery]'"
 

@@ -11,6 +11,8 @@ from pathlib import Path, PurePosixPath
 from inscene.errors import VerificationError
 
 RATIO_MAX = 100
+"""Of unpacked to packed bytes, for members above :data:`SMALL_BYTES`."""
+SMALL_BYTES = 10**7
 UNPACKED_BYTES_MAX = 4 * 10**9
 
 
@@ -51,7 +53,7 @@ def _must_be_harmless(archive: Path, member: zipfile.ZipInfo) -> None:
     elif stat.S_ISLNK(member.external_attr >> 16):
         problem = "is a link"
     elif member.file_size > UNPACKED_BYTES_MAX or (
-        member.file_size > RATIO_MAX * max(member.compress_size, 1024)
+        member.file_size > max(SMALL_BYTES, RATIO_MAX * member.compress_size)
     ):
         problem = f"would unpack to {member.file_size:,} bytes"
     if problem:

@@ -84,8 +84,9 @@ def check(
             weight,
             file,
             f"Its SHA-256 is {sha256}; at its first download it was {pin.sha256}.",
-            next_step="If its publisher has replaced it, and you trust that, delete its entry in "
-            "pins.json ('inscene weights where').",
+            next_step=f"Fetch it again: inscene weights pull {weight.name}. If its publisher has "
+            "replaced it, and you trust that, delete its entry in pins.json before "
+            "('inscene weights where').",
         )
     if file.hash_is_known or file.sha256_prefix:
         return sha256, "manifest"
@@ -118,5 +119,7 @@ def put_in_place(temporary: Path, final: Path) -> None:
 
 def _mismatch(weight: Weight, file: File, why: str, next_step: str = "") -> VerificationError:
     return VerificationError(
-        f"{weight.name}: {file.path} is not the file it should be", why=why, next_step=next_step
+        f"{weight.name}: {file.path} is not the file it should be",
+        why=why,
+        next_step=next_step or f"Fetch it again: inscene weights pull {weight.name}",
     )

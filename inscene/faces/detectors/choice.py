@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -33,15 +34,19 @@ class DetectorChoice:
                 raise RecipeError(f"the detector {self.name} takes no {option}")
 
     def open(self) -> FaceDetector:
-        """Load it. Raises ``MachineError`` for weights or packages that are not here."""
-        return _KNOWN[self.name].open(self)
+        """Load it, once a process however many steps ask for it. Raises ``MachineError`` for
+        weights or packages that are not here."""
+        return _opened(self, self._weight_hash)
+
+    @property
+    def _weight_hash(self) -> str | None:
+        return hash_of(*self.place) if _KNOWN[self.name].weights is not None else None
 
     def fingerprint(self) -> dict[str, Any]:
         """All that decides what it finds. Raises ``MissingWeightError``."""
         known = _KNOWN[self.name]
         facts = asdict(self)
-        if known.weights is not None:
-            facts["weights"] = hash_of(*self.place)
+        facts["weights"] = self._weight_hash
         if known.package is not None:
             facts["package"] = version_of(known.package)
         return facts
@@ -88,6 +93,11 @@ def _metadata(choice: DetectorChoice) -> FaceDetector:
     from inscene.faces.detectors.metadata import Metadata
 
     return Metadata()
+
+
+@functools.lru_cache(maxsize=4)
+def _opened(choice: DetectorChoice, weight_hash: str | None) -> FaceDetector:
+    return _KNOWN[choice.name].open(choice)
 
 
 _ALL = ("weights", "min_score", "sizes_px")

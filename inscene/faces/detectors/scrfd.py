@@ -15,8 +15,8 @@ import numpy as np
 
 from inscene.faces.detectors import ByteImage, largest_first
 from inscene.faces.face import Face
-from inscene.faces.model_files import not_a_model
 from inscene.faces.onnx_models import missing, open_session, shapes_of
+from inscene.weights.model_files import not_a_model
 
 MAX_STRIDE_PX = 32
 OUTPUTS = 9

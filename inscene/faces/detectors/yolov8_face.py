@@ -22,7 +22,7 @@ import numpy as np
 from inscene.errors import MachineError
 from inscene.faces.detectors import ByteImage, largest_first
 from inscene.faces.face import Face
-from inscene.faces.model_files import check_exists, not_a_model, unreadable
+from inscene.weights.model_files import check_exists, not_a_model, unreadable
 
 MODEL = "a YOLOv8-face checkpoint"
 MAX_STRIDE_PX = 32

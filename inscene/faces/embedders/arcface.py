@@ -14,9 +14,9 @@ import numpy as np
 from inscene.faces.align import ByteImage
 from inscene.faces.embedders import of_size, unit_length
 from inscene.faces.identity import Embedding
-from inscene.faces.model_files import not_a_model
 from inscene.faces.onnx_models import missing, open_session, shapes_of
 from inscene.faces.templates import ARCFACE_112
+from inscene.weights.model_files import not_a_model
 
 DIMENSIONS = 512
 

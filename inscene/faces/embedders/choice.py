@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +23,18 @@ class KnownEmbedder:
     _open: Callable[[KnownEmbedder, Path], FaceEmbedder]
 
     def open(self) -> FaceEmbedder:
-        """Load it. Raises ``MachineError`` for weights or packages that are not here."""
-        return self._open(self, find_file(self.weight, self.file))
+        """Load it, once a process. Raises ``MachineError`` for weights or packages that are not
+        here."""
+        return _opened(self, self.weight_hash())
 
     def weight_hash(self) -> str:
         """SHA-256. Raises ``MissingWeightError``."""
         return hash_of(self.weight, self.file)
+
+
+@functools.lru_cache(maxsize=2)
+def _opened(known: KnownEmbedder, weight_hash: str) -> FaceEmbedder:
+    return known._open(known, find_file(known.weight, known.file))
 
 
 def _arcface(known: KnownEmbedder, path: Path) -> FaceEmbedder:

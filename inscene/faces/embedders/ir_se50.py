@@ -16,10 +16,12 @@ from inscene.errors import MachineError
 from inscene.faces.align import ByteImage
 from inscene.faces.embedders import of_size, unit_length
 from inscene.faces.identity import Embedding
-from inscene.faces.model_files import check_exists, unreadable
 from inscene.faces.templates import ARCFACE_112
+from inscene.weights.model_files import not_a_model
+from inscene.weights.pickles import load_pickle
 
 DIMENSIONS = 512
+MODEL = "the face recogniser IR-SE-50"
 
 
 class IrSe50:
@@ -35,7 +37,6 @@ class IrSe50:
     def __init__(
         self, weights: Path, *, batch: int = 32, threads: int | None = None, device: str = "cpu"
     ) -> None:
-        check_exists(weights)
         try:
             import torch
             from facexlib.recognition.arcface_arch import Backbone
@@ -47,11 +48,12 @@ class IrSe50:
             ) from error
         with torch.device("meta"):  # else 44 million random numbers are drawn and thrown away
             network = Backbone(50, 0.6, "ir_se")
+        state = load_pickle(weights, MODEL)
         try:
-            state = torch.load(weights, map_location="cpu", weights_only=True)
             network.to_empty(device="cpu").load_state_dict(state, strict=True)
-        except Exception as error:  # whatever a file of unknown origin provokes
-            raise unreadable(weights, "the face recogniser IR-SE-50", error) from error
+        except (AttributeError, RuntimeError, TypeError) as error:  # other names, other shapes
+            why = f"{str(error).splitlines()[0]}."
+            raise not_a_model(weights, MODEL, why) from error
         if threads is not None:
             torch.set_num_threads(threads)
         self._network: Any = network.eval().to(device)

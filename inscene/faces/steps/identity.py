@@ -49,6 +49,8 @@ class Identity(Step):
     """Finds the faces of the references."""
 
     def __post_init__(self) -> None:
+        # A worker may have another working directory.
+        object.__setattr__(self, "references", str(Path(self.references).expanduser().absolute()))
         if self.min == "published" and self._known.min_similarity is None:
             raise RecipeError(
                 f"nobody has published a threshold for {self.embedder}",
