@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from inscene.cli import options as opt
-from inscene.cli.console import print_json
+from inscene.cli.console import print_json, say
 from inscene.cli.counter import counter
 from inscene.errors import ExitCode
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from inscene.dataset.inspect import Survey
     from inscene.degrade.statistics import OperatorStatistics, PsnrStatistics
 
+FACES_ON_A_SHEET = 40
+
 
 def inspect(
     dataset: Annotated[str, typer.Argument(help="Dataset folder or Parquet file; path or URL.")],
@@ -23,6 +26,10 @@ def inspect(
         int,
         typer.Option(min=0, metavar="N", help="Pairs to decode for PSNR, evenly spread; 0: none."),
     ] = 500,
+    faces: Annotated[
+        Path | None,
+        typer.Option(metavar="PNG", help="Write a sheet of scenes with their faces instead."),
+    ] = None,
     json: opt.Json = False,
 ) -> None:
     """Show what is in a dataset: counts, sizes, scores.
@@ -32,6 +39,12 @@ def inspect(
     from inscene.dataset.inspect import open_table, survey
 
     table = open_table(dataset)
+    if faces is not None:
+        from inscene.faces.sheet import write_face_sheet
+
+        on_it = write_face_sheet(table, faces, FACES_ON_A_SHEET)
+        say(f"{faces}: {on_it} faces")
+        return
     found = survey(table)
     if table.kind != "pairs":
         if json:

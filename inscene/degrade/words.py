@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from inscene.degrade.operator import Operator
+from inscene.images.page import SEPARATORS
 
-STEP, STAGE = " · ", " | "
+STEP, STAGE = SEPARATORS
 """Between the steps of a stage, and between the stages."""
 
 

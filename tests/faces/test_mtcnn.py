@@ -81,3 +81,16 @@ def test_without_the_package_the_error_says_how_to_get_it(monkeypatch: pytest.Mo
     with pytest.raises(MachineError) as caught:
         Mtcnn()
     assert "--no-deps facenet-pytorch" in str(caught.value)
+
+
+@pytest.mark.parametrize("margin_px", [0, 10, 25])
+def test_a_face_that_fills_its_image(margin_px: int) -> None:
+    """Its landmarks are those that it has in the whole photo."""
+    photo = data.astronaut()
+    ((face,),) = Mtcnn().detect([photo])
+    x0, y0, x1, y1 = (round(value) for value in face.bbox)
+    top, left = y0 - margin_px, x0 - margin_px
+    crop = photo[top : y1 + margin_px, left : x1 + margin_px]
+    ((again,),) = Mtcnn().detect([crop])
+    moved = again.landmarks5 + [left, top]
+    assert np.abs(moved - face.landmarks5).max() < 0.04 * (x1 - x0)
