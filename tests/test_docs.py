@@ -15,6 +15,15 @@ def examples(name: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", (DOCS / name).read_text(encoding="utf-8"), re.S)
 
 
+def test_faces_as_a_library() -> None:
+    pytest.importorskip("facenet_pytorch")
+    (example,) = examples("faces.md")
+    names: dict[str, object] = {}
+    exec(example, names)
+    assert names["aligned"].shape == (512, 512, 3)  # type: ignore[attr-defined]
+    assert names["mask"].shape == (512, 512)  # type: ignore[attr-defined]
+
+
 def test_degrading_as_a_library() -> None:
     first, second = examples("degradation.md")
     names: dict[str, object] = {}

@@ -183,16 +183,25 @@ def _network_errors(url: str) -> Iterator[None]:
     except (httpx2.ProxyError, httpx2.UnsupportedProtocol) as error:
         raise MachineError("the proxy does not work", where=url, why=f"{error}.") from error
     except httpx2.TransportError as error:
-        if "CERTIFICATE_VERIFY_FAILED" in str(error):
-            raise MachineError(
-                "the server's certificate cannot be verified",
-                where=url,
-                why=f"{error}.",
-                next_step="Behind a proxy with its own certificate: set SSL_CERT_FILE to it.",
-            ) from error
+        if is_untrusted(error):
+            raise untrusted(url, error) from error
         raise _AgainError(f"{type(error).__name__}: {error}") from error
     except httpx2.HTTPError as error:
         raise MachineError("the download failed", where=url, why=f"{error}.") from error
+
+
+def is_untrusted(error: Exception) -> bool:
+    """Whether TLS failed because nobody vouches for the server's certificate."""
+    return "CERTIFICATE_VERIFY_FAILED" in str(error)
+
+
+def untrusted(url: str, error: Exception) -> MachineError:
+    return MachineError(
+        "the server's certificate cannot be verified",
+        where=url,
+        why=f"{error}.",
+        next_step="Behind a proxy with its own certificate: set SSL_CERT_FILE to it.",
+    )
 
 
 def offline(url: str) -> InsceneError:

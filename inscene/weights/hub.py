@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inscene.errors import MachineError
-from inscene.weights.download import TRY_AGAIN, Address, offline, refused
+from inscene.weights.download import (
+    TRY_AGAIN,
+    Address,
+    is_untrusted,
+    offline,
+    refused,
+    untrusted,
+)
 from inscene.weights.manifest import File, Weight
 
 if TYPE_CHECKING:
@@ -79,7 +86,9 @@ def _head(url: str, token: str | bool, endpoint: str) -> HfFileMetadata:
             raise offline(url) from error
         except (httpx2.TimeoutException, httpx2.RemoteProtocolError) as error:
             why = f"{type(error).__name__}: {error}"
-        except (httpx2.HTTPError, OSError) as error:  # an unknown host, a wrong certificate
+        except (httpx2.HTTPError, OSError) as error:
+            if is_untrusted(error):
+                raise untrusted(url, error) from error
             raise _unreachable(endpoint, f"{type(error).__name__}: {error}") from error
         if wait_s is not None:
             time.sleep(wait_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -111,6 +112,39 @@ def test_kill_9_and_again(hub: LoopbackHub, inscene, tmp_path: Path) -> None:
     inscene("weights", "pull", "gated")
     assert (folder / "big.safetensors").read_bytes() == BIG
     assert hub.gets("big.safetensors")[-1].range == f"bytes={came}-"
+
+
+def test_through_a_proxy(hub: LoopbackHub, inscene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub's name leads nowhere: all of it goes through the proxy, which knows the way."""
+    monkeypatch.setenv("HF_ENDPOINT", "http://hub.invalid")
+    monkeypatch.setenv("HTTP_PROXY", hub.url)
+    monkeypatch.delenv("NO_PROXY")
+    assert "net: 1 fetched" in inscene("weights", "pull", "net").stdout
+    assert all(request.path.startswith("http://hub.invalid/") for request in hub.requests)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_a_certificate_that_nobody_vouches_for(
+    hub: LoopbackHub, inscene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+         "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout",
+         str(tmp_path / "key.pem"), "-out", str(tmp_path / "cert.pem")],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    hub.use_tls(tmp_path / "cert.pem", tmp_path / "key.pem")
+    address = hub.url.replace("http://", "https://")
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    manifest = tmp_path / "manifest.yaml"
+    manifest.write_text(manifest.read_text().replace(hub.url, address))
+    for name in ("net", "release"):
+        done = inscene("weights", "pull", name, code=4)
+        assert "CERTIFICATE_VERIFY_FAILED" in done.stderr
+        assert "SSL_CERT_FILE" in done.stderr
+    assert hub.requests == []
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+    inscene("weights", "pull", "net", "release")
 
 
 @pytest.mark.parametrize(

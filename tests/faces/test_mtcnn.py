@@ -92,5 +92,5 @@ def test_a_face_that_fills_its_image(margin_px: int) -> None:
     top, left = y0 - margin_px, x0 - margin_px
     crop = photo[top : y1 + margin_px, left : x1 + margin_px]
     ((again,),) = Mtcnn().detect([crop])
-    moved = again.landmarks5 + [left, top]
+    moved = again.landmarks5 + np.array([left, top])
     assert np.abs(moved - face.landmarks5).max() < 0.04 * (x1 - x0)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import ssl
 import threading
 import urllib.parse
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -24,6 +26,8 @@ class Fault:
     status: int = 200
     """Answered instead, where it is not 200."""
     retry_after_s: int | None = None
+    location: str | None = None
+    """Where a redirect leads."""
     send_bytes: int | None = None
     """The connection ends after so many bytes of the body, with the full length announced."""
     hang: bool = False
@@ -85,6 +89,12 @@ class LoopbackHub:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def use_tls(self, certificate: Path, key: Path) -> None:
+        """From now on it speaks HTTPS, on the same port."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
 
     def add_repo(self, name: str, files: dict[str, bytes], *, gated: bool = False) -> None:
         self.repos[name] = Repo(files, gated)
@@ -182,9 +192,9 @@ def _handler(hub: LoopbackHub) -> type[BaseHTTPRequestHandler]:
             if waiting and self.command in waiting[0].methods:
                 fault = waiting.popleft()
             if fault.status != 200:
-                after = fault.retry_after_s
-                headers = {} if after is None else {"Retry-After": str(after)}
-                return self._answer(fault.status, b"", headers)
+                headers = {"Retry-After": fault.retry_after_s, "Location": fault.location}
+                told = {name: str(value) for name, value in headers.items() if value is not None}
+                return self._answer(fault.status, b"", told)
             if content is None:
                 return self._answer(404, b"", {"X-Error-Code": "EntryNotFound"})
             body = content if fault.content is None else fault.content

@@ -90,6 +90,19 @@ def test_a_gated_repository_without_a_token(
         pull(manifest["net"])
 
 
+def test_a_token_does_not_follow_a_redirect(hub: LoopbackHub, write_manifest) -> None:
+    """Large files come from other hosts than the hub's own."""
+    hub.add_repo("org/net", {"a.bin": ONE}, gated=True)
+    files = [{"path": "a.bin"}]
+    weight = write_manifest({"net": {"repo": "org/net", "gated": True, "files": files}})["net"]
+    with LoopbackHub() as elsewhere:
+        elsewhere.releases["blob"] = ONE
+        hub.add_fault("a.bin", Fault(302, location=f"{elsewhere.url}/releases/blob"))
+        pull(weight)
+        assert [request.token for request in elsewhere.requests] == [None]
+    assert all(request.token for request in hub.requests)
+
+
 @pytest.mark.parametrize(
     "faults",
     [
