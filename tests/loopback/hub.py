@@ -216,9 +216,10 @@ def _handler(hub: LoopbackHub) -> type[BaseHTTPRequestHandler]:
             self, status: int, body: bytes, headers: dict[str, str], send: int | None = None
         ) -> None:
             token = self.headers.get("Authorization")
-            hub.requests.append(
-                Request(self.command, self.path, self.headers.get("Range"), token, status)
-            )
+            if not self.path.endswith("/api/agent-harnesses"):  # the client's own telemetry
+                hub.requests.append(
+                    Request(self.command, self.path, self.headers.get("Range"), token, status)
+                )
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)

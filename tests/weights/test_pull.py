@@ -100,7 +100,7 @@ def test_a_token_does_not_follow_a_redirect(hub: LoopbackHub, write_manifest) ->
         hub.add_fault("a.bin", Fault(302, location=f"{elsewhere.url}/releases/blob"))
         pull(weight)
         assert [request.token for request in elsewhere.requests] == [None]
-    assert all(request.token for request in hub.requests)
+    assert all(request.token for request in hub.requests), hub.requests
 
 
 @pytest.mark.parametrize(
