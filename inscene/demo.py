@@ -18,7 +18,7 @@ from inscene.engine import run as engine
 from inscene.engine.progress import open_display
 from inscene.engine.registry import build
 from inscene.errors import MachineError
-from inscene.quality.registry import METRICS
+from inscene.quality.registry import WITHOUT_WEIGHTS
 from inscene.recipe import load_recipe
 from inscene.shipped import shipped_folder
 
@@ -72,7 +72,7 @@ def run_demo(out: str, say: Callable[[str], None]) -> DemoResult:
     say("\n2. scenes → LQ–HQ pairs (two-order Real-ESRGAN chain)")
     _run("degrade", [str(scenes)], pairs, f"degrade.versions={VERSIONS}")
     say("\n3. restore the LQ images, score against HQ")
-    for plan in plan_bench(str(pairs), METHODS, list(METRICS), str(results)):
+    for plan in plan_bench(str(pairs), METHODS, list(WITHOUT_WEIGHTS), str(results)):
         _execute(plan, f"bench {plan.out.rpartition('--')[2]}")
 
     boards = load_boards([str(results)])

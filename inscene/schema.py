@@ -150,6 +150,7 @@ RESULTS = TableKind(
         Column("metric", pa.string(), "key of the metric"),
         Column("value", pa.float64(), "the score, or null where there is none"),
         Column("status", pa.string(), "ok, or why there is no score"),
+        Column("features", pa.list_(pa.float32()), "of metrics of sets: the image's vector"),
         Column("identity", pa.string(), "label of the person, for per-identity grouping"),
         Column("restore_s", pa.float64(), "wall seconds of the method", volatile=True),
         Column("provenance", pa.string(), "JSON: recipe hash, step versions, weight hashes"),

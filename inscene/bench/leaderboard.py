@@ -6,11 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-import pyarrow as pa
-
-from inscene.dataset.ledger import Ledger
-from inscene.dataset.parquet import read_columns
-from inscene.dataset.store import Store, open_store
+from inscene.bench.results import load_results
 from inscene.errors import UsageError
 from inscene.quality.registry import METRICS, Metric
 
@@ -67,60 +63,15 @@ class Board:
 
 
 def load_boards(locations: Sequence[str]) -> list[Board]:
-    """The boards of some results folders: each either one that ``bench`` wrote with ``--out``, or a
-    single method's folder inside it. Raises :class:`UsageError` where there are none, or where a
-    method occurs twice on a suite."""
+    """The boards of some results folders. Raises as :func:`inscene.bench.results.load_results`."""
     import pandas as pd
 
-    frames: list[pd.DataFrame] = []
-    samples: dict[tuple[str, str], int] = {}
-    for location in locations:
-        for store in _results_stores(location):
-            key, frame, inputs = _load(store)
-            if key in samples:
-                raise UsageError(
-                    f"two results of {key[1]!r} on {key[0]!r}",
-                    where=store.root,
-                    next_step="Give each method once.",
-                )
-            samples[key] = inputs
-            frames.append(frame)
+    results = load_results(locations)
+    frames = [one.frame.assign(suite=one.suite, method=one.method) for one in results]
     everything = pd.concat([frame for frame in frames if len(frame)] or frames)
+    samples = {(one.suite, one.method): one.samples for one in results}
     suites = sorted({suite for suite, _ in samples})
     return [_board(suite, everything[everything["suite"] == suite], samples) for suite in suites]
-
-
-def _results_stores(location: str) -> list[Store]:
-    store = open_store(location)
-    if Ledger(store).exists():
-        return [store]
-    names = [name.rpartition("/run/")[0] for name in store.list("*/run/recipe.json")]
-    if not names:
-        raise UsageError(
-            "holds no results", where=location, next_step="Name the folder of inscene bench --out."
-        )
-    return [open_store(store.describe(name)) for name in names]
-
-
-def _load(store: Store) -> tuple[tuple[str, str], pd.DataFrame, int]:
-    """Suite and method, the results, and the number of inputs, failed ones included."""
-    ledger = Ledger(store)
-    fingerprint = ledger.fingerprint()
-    if fingerprint["makes"] != "results":
-        raise UsageError(
-            "is not a folder of results", where=store.root, next_step="Run inscene bench on it."
-        )
-    records = [record for _, record in ledger.records() if record is not None]
-    if len(records) < len(ledger.shards()):
-        raise UsageError(
-            "is unfinished", where=store.root, next_step="Run the same inscene bench again."
-        )
-    columns = ["suite", "method", "metric", "value", "status", "restore_s"]
-    tables = [read_columns(store, shard.data_file, columns) for shard in ledger.shards()]
-    frame = pa.concat_tables(tables).to_pandas()
-    steps = {step["step"]: step for step in fingerprint["steps"]}
-    key = str(steps["score"]["suite"]), str(steps["restore"]["method"])
-    return key, frame, sum(record.inputs for record in records)
 
 
 def _board(suite: str, frame: pd.DataFrame, samples: dict[tuple[str, str], int]) -> Board:

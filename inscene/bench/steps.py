@@ -62,7 +62,7 @@ class Score(Step):
             for name, metric in metrics:
                 value, status = None, "ok"
                 try:
-                    value = metric(row.images["restored"], row.pixels)
+                    (value,) = metric([row.images["restored"]], [row.pixels])
                 except SampleError as error:
                     status = error.reason
                 rows.append(

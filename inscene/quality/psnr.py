@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inscene.quality.inputs import check_pair
 from inscene.quality.luma import luma
+
+ByteImage = NDArray[np.uint8]
 
 _EPS = 1e-8
 """Added to the error of images in 0..1: equal images score 80 dB, not infinity."""
@@ -24,6 +27,20 @@ def psnr_rgb(image: NDArray[np.uint8], reference: NDArray[np.uint8]) -> float:
     """PSNR over the three channels, dB. Both (H, W, 3) 8-bit RGB; raises :class:`SampleError`."""
     check_pair(image, reference)
     return _psnr(image.astype(np.float64) - reference)
+
+
+class PsnrY:
+    """:func:`psnr_y` as a metric."""
+
+    def __call__(self, images: Sequence[ByteImage], references: Sequence[ByteImage]) -> list[float]:
+        return [psnr_y(*pair) for pair in zip(images, references, strict=True)]
+
+
+class PsnrRgb:
+    """:func:`psnr_rgb` as a metric."""
+
+    def __call__(self, images: Sequence[ByteImage], references: Sequence[ByteImage]) -> list[float]:
+        return [psnr_rgb(*pair) for pair in zip(images, references, strict=True)]
 
 
 def _psnr(difference: NDArray[np.float64]) -> float:

@@ -7,6 +7,8 @@ lie inside the image, and negative structure terms counted as zero. (scikit-imag
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +39,15 @@ def ssim_y(image: NDArray[np.uint8], reference: NDArray[np.uint8]) -> float:
     structure = np.maximum((2 * covariance + _C2) / (var_x + var_y + _C2), 0.0)
     luminance = (2 * mean_x * mean_y + _C1) / (mean_x**2 + mean_y**2 + _C1)
     return float(np.mean(luminance * structure))
+
+
+class SsimY:
+    """:func:`ssim_y` as a metric."""
+
+    def __call__(
+        self, images: Sequence[NDArray[np.uint8]], references: Sequence[NDArray[np.uint8]]
+    ) -> list[float]:
+        return [ssim_y(*pair) for pair in zip(images, references, strict=True)]
 
 
 def _window(plane: Plane) -> Plane:
