@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from inscene.bench.leaderboard import Board, load_boards, render
-from inscene.bench.run import plan_bench
+from inscene.bench.run import bench_of_dataset, run_bench
 from inscene.engine import run as engine
 from inscene.engine.progress import open_display
 from inscene.engine.registry import build
@@ -72,8 +72,7 @@ def run_demo(out: str, say: Callable[[str], None]) -> DemoResult:
     say("\n2. scenes → LQ–HQ pairs (two-order Real-ESRGAN chain)")
     _run("degrade", [str(scenes)], pairs, f"degrade.versions={VERSIONS}")
     say("\n3. restore the LQ images, score against HQ")
-    for plan in plan_bench(str(pairs), METHODS, list(WITHOUT_WEIGHTS), str(results)):
-        _execute(plan, f"bench {plan.out.rpartition('--')[2]}")
+    run_bench(bench_of_dataset(str(pairs), METHODS, WITHOUT_WEIGHTS, str(results)), _execute)
 
     boards = load_boards([str(results)])
     leaderboard = folder / "leaderboard.md"
@@ -86,9 +85,9 @@ def _run(recipe_name: str, sources: list[str], out: Path, *overrides: str) -> No
     _execute(engine.plan(build(recipe, source), sources, str(out)), recipe_name)
 
 
-def _execute(plan: engine.Plan, title: str) -> None:
+def _execute(plan: engine.Plan, title: str) -> engine.Summary:
     display = open_display(title, plan.inputs)
     try:
-        engine.run(plan, display=display)
+        return engine.run(plan, display=display)
     finally:
         display.close()

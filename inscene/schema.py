@@ -129,6 +129,7 @@ PAIRS = TableKind(
         Column("identity", pa.string(), "label of the person, as given by the source"),
         Column("face_bbox", _FACE_BOX, "x0, y0, x1, y1 in px of the clean image"),
         Column("lq_face_bbox", _FACE_BOX, "x0, y0, x1, y1 in px of the LQ image"),
+        Column("landmarks5", pa.list_(pa.float32()), "5 points x, y in px of the clean image"),
         Column("operator", pa.string(), "JSON record: reproduces the LQ bit for bit"),
         Column("seed", pa.int64(), "of the per-pixel noise"),
         Column("licence", pa.string(), "of the source image, or unknown"),
@@ -153,9 +154,28 @@ RESULTS = TableKind(
         Column("features", pa.list_(pa.float32()), "of metrics of sets: the image's vector"),
         Column("identity", pa.string(), "label of the person, for per-identity grouping"),
         Column("restore_s", pa.float64(), "wall seconds of the method", volatile=True),
+        Column("device", pa.string(), "what the metric ran on", volatile=True),
         Column("provenance", pa.string(), "JSON: recipe hash, step versions, weight hashes"),
     ),
     key=("method", "sample_id", "version", "metric"),
+)
+
+RESTORED = TableKind(
+    "restored",
+    (
+        _SAMPLE_ID,
+        _SPLIT,
+        Column("version", pa.int32(), "which degradation of the sample"),
+        Column("suite", pa.string(), "what it was restored for"),
+        Column("method", pa.string(), "what restored it"),
+        Column("image", IMAGE, "the restored image, PNG"),
+        Column("width", pa.int32(), "px"),
+        Column("height", pa.int32(), "px"),
+        Column("identity", pa.string(), "label of the person, for per-identity grouping"),
+        Column("restore_s", pa.float64(), "wall seconds of the method", volatile=True),
+        Column("provenance", pa.string(), "JSON: recipe hash, step versions, weight hashes"),
+    ),
+    key=("method", "sample_id", "version"),
 )
 
 DROPS = TableKind(
@@ -172,4 +192,4 @@ DROPS = TableKind(
     key=("sample_id",),
 )
 
-KINDS = {kind.name: kind for kind in (SCENES, PAIRS, RESULTS)}
+KINDS = {kind.name: kind for kind in (SCENES, PAIRS, RESTORED, RESULTS)}

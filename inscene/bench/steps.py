@@ -1,86 +1,185 @@
-"""The steps of a bench run: restore one LQ image, score it against its clean image."""
+"""The steps of a bench run: restore the LQ images; then score what came out."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from inscene import images
-from inscene.bench.methods import Sample, find_method
-from inscene.engine.rows import Call, Fail, Keep, Outcome, Row, row_by_row
+from inscene.bench.methods import Method, Sample, find_method
+from inscene.bench.outputs import Outputs, outputs_hash
+from inscene.doctor.machine import version_of
+from inscene.engine.rows import Call, Drop, Fail, Keep, Outcome, Row, row_by_row
 from inscene.engine.step import Step, StepContext
 from inscene.errors import SampleError
+from inscene.quality.one_pass import OnePass, Score
 from inscene.quality.registry import find_metric
+from inscene.weights.locate import hashes_of
+from inscene.weights.manifest import load_manifest
 
 
 @dataclass(frozen=True)
 class Restore(Step):
-    """Run one method; the clean image must have been decoded before."""
+    """Run one method on the LQ images of pairs; the clean image must have been decoded before, and
+    says only how large the output is to be."""
 
     method: str
-    takes: ClassVar[tuple[str, ...]] = ("lq",)
+    suite: str
+    lq: Literal["lq", "image"] = "lq"
+    """Column of the LQ image; ``image`` for photographs that are degraded themselves."""
+
+    takes: ClassVar[tuple[str, ...]] = ()
 
     def setup(self, context: StepContext) -> Call:
         method = find_method(self.method)
 
-        def restore(row: Row) -> Outcome:
-            assert row.pixels is not None
-            height, width = row.pixels.shape[:2]
-            lq = images.decode(row.columns["lq"]["bytes"]).pixels
-            version = row.columns.get("version") or 0
-            sample = Sample(row.columns["sample_id"], version, lq, (width, height))
+        def restore(rows: Sequence[Row]) -> list[Outcome]:
+            samples = [self._sample(row) for row in rows]
+            good = [sample for sample in samples if isinstance(sample, Sample)]
             started = time.perf_counter()
-            restored = method.restore(sample)
-            row.columns["restore_s"] = time.perf_counter() - started
-            if restored.shape != row.pixels.shape:
-                got, wanted = restored.shape[1::-1], (width, height)
-                return Fail("wrong_output_size", f"{got[0]}x{got[1]}, not {wanted[0]}x{wanted[1]}")
-            row.images["restored"] = restored
-            row.columns["method"] = method.name
-            return Keep((row,))
+            outputs = iter(method.restore_many(good))
+            seconds = (time.perf_counter() - started) / max(1, len(good))
+            return [
+                self._finished(row, sample, next(outputs), seconds, method)
+                if isinstance(sample, Sample)
+                else Fail(sample.reason, sample.detail)
+                for row, sample in zip(rows, samples, strict=True)
+            ]
 
-        return row_by_row(restore)
+        return restore
+
+    def _sample(self, row: Row) -> Sample | SampleError:
+        assert row.pixels is not None, "decode comes first"
+        height, width = row.pixels.shape[:2]
+        try:
+            if self.lq == "image":
+                lq = row.pixels
+            elif (row.columns.get("lq") or {}).get("bytes"):
+                lq = images.decode(row.columns["lq"]["bytes"]).pixels
+            else:
+                return SampleError("no_lq_image", "the dataset is none of pairs")
+        except SampleError as error:
+            return error
+        version = row.columns.get("version") or 0
+        return Sample(row.columns["sample_id"], version, lq, (width, height))
+
+    def _finished(
+        self, row: Row, sample: Sample, output: Any, seconds: float, method: Method
+    ) -> Outcome:
+        if isinstance(output, SampleError):
+            return Fail(output.reason, output.detail)
+        width, height = sample.size
+        if output.shape != (height, width, 3):
+            got = "×".join(map(str, output.shape[1::-1]))
+            return Fail("wrong_output_size", f"{got}, not {width}×{height}")
+        png = {"bytes": images.encode_png(output), "path": f"{sample.version}.png"}
+        row.columns.update(
+            version=sample.version,
+            suite=self.suite,
+            method=method.name,
+            image=png,
+            width=width,
+            height=height,
+            restore_s=seconds,
+        )
+        return Keep((row,))
 
     def fingerprint(self) -> dict[str, Any]:
-        return find_method(self.method).fingerprint()
+        return {**find_method(self.method).fingerprint(), "suite": self.suite, "lq": self.lq}
 
 
 @dataclass(frozen=True)
-class Score(Step):
+class TakeOutput(Step):
+    """Give each row what a method made of it; a row that it made nothing of is dropped."""
+
+    outputs: str
+    """Folder of its restored images; ``reference`` scores the clean images themselves."""
+    method: str
+
+    def setup(self, context: StepContext) -> Call:
+        outputs = None if self.outputs == "reference" else Outputs(self.outputs)
+
+        def take(row: Row) -> Outcome:
+            assert row.pixels is not None, "decode comes first"
+            row.columns["method"] = self.method
+            if outputs is None:
+                row.images["restored"] = row.pixels
+                return Keep((row,))
+            found = outputs.find(row.columns["sample_id"], row.columns.get("version") or 0)
+            if found is None:
+                return Drop("not_restored")
+            row.images["restored"] = images.decode(found["image"]["bytes"]).pixels
+            row.columns["restore_s"] = found["restore_s"]
+            return Keep((row,))
+
+        return row_by_row(take)
+
+    def fingerprint(self) -> dict[str, Any]:
+        made = None if self.outputs == "reference" else outputs_hash(self.outputs)
+        return {"method": self.method, "outputs": made}
+
+
+@dataclass(frozen=True)
+class ScoreOutputs(Step):
     """One row of results for each metric; a metric without a value says why."""
 
     metrics: tuple[str, ...]
     suite: str
+    reference: bool = True
+    """Whether the rows have clean images."""
 
     def setup(self, context: StepContext) -> Call:
-        metrics = [(name, find_metric(name).load()) for name in self.metrics]
+        scorers = OnePass(self.metrics, require_all=True)
 
-        def score(row: Row) -> Outcome:
-            assert row.pixels is not None
-            rows = []
-            for name, metric in metrics:
-                value, status = None, "ok"
-                try:
-                    (value,) = metric([row.images["restored"]], [row.pixels])
-                except SampleError as error:
-                    status = error.reason
-                rows.append(
-                    Row(
-                        row.input_id,
-                        {
-                            **{key: row.columns.get(key) for key in _CARRIED},
-                            "version": row.columns.get("version") or 0,
-                            "suite": self.suite,
-                            "metric": name,
-                            "value": value,
-                            "status": status,
-                        },
-                    )
-                )
-            return Keep(tuple(rows))
+        def score(rows: Sequence[Row]) -> list[Outcome]:
+            restored = [row.images["restored"] for row in rows]
+            clean = [row.pixels if self.reference else None for row in rows]
+            return [
+                Keep(tuple(self._result(row, key, score) for key, score in scores.items()))
+                for row, scores in zip(rows, scorers.score(restored, clean), strict=True)
+            ]
 
-        return row_by_row(score)
+        return score
+
+    def _result(self, row: Row, key: str, score: Score) -> Row:
+        columns = {name: row.columns.get(name) for name in _CARRIED}
+        columns.update(
+            version=row.columns.get("version") or 0,
+            suite=self.suite,
+            metric=key,
+            value=score.value,
+            status=score.status,
+            features=score.features,
+            device=_device(),
+        )
+        return Row(row.input_id, columns)
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {
+            "suite": self.suite,
+            "reference": self.reference,
+            "metrics": {key: metric_facts(key) for key in self.metrics},
+        }
+
+
+def metric_facts(key: str) -> dict[str, Any]:
+    """What decides a metric's value: versions, and hashes of weights. Raises
+    ``MissingWeightError``."""
+    metric = find_metric(key)
+    weights = load_manifest().with_needs(metric.weights)
+    return {
+        "packages": {package: version_of(package) for package in metric.packages},
+        "weights": {weight.name: hashes_of(weight.name) for weight in weights},
+    }
+
+
+def _device() -> str:
+    import sys
+
+    torch: Any = sys.modules.get("torch")
+    return "cuda" if torch is not None and torch.cuda.is_available() else "cpu"
 
 
 _CARRIED = ("sample_id", "split", "identity", "method", "restore_s")

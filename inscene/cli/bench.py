@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import enum
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from inscene.cli import options as opt
-from inscene.cli.console import print_json, print_plans, print_summary, say
+from inscene.cli.console import print_json, print_summary, say
 from inscene.cli.execute import run_shown
 from inscene.cli.unbuilt import not_built
-from inscene.errors import ExitCode, UsageError
+from inscene.errors import ExitCode, InsceneError, UsageError
 
 if TYPE_CHECKING:
     from inscene.bench.leaderboard import Format as TextFormat
+    from inscene.bench.run import Bench
+    from inscene.engine.run import Plan, Summary
 
 
 class Format(enum.StrEnum):
@@ -29,45 +31,112 @@ class Format(enum.StrEnum):
 def bench(
     out: opt.Out,
     method: Annotated[
-        list[str],
-        typer.Option(help="identity, bicubic, …, or folder:DIR with outputs; repeatable."),
-    ],
+        list[str] | None,
+        typer.Option(
+            help="Name, folder:DIR with outputs, or a manifest's path; repeatable. "
+            "Default: the suite's."
+        ),
+    ] = None,
     dataset: Annotated[str | None, typer.Option(help="Pairs to measure on; path or URL.")] = None,
-    suite: Annotated[str | None, typer.Option(help="Named benchmark (not built yet).")] = None,
-    metrics: Annotated[str, typer.Option(help="Comma-separated keys.")] = "psnr,psnr_rgb,ssim",
+    suite: Annotated[
+        str | None, typer.Option(help="Named benchmark, or its file: data, metrics and protocol.")
+    ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated keys, or ten. Default: the suite's; else those without weights."
+        ),
+    ] = None,
+    require_all: Annotated[
+        bool, typer.Option("--require-all", help="Exit with 4 where a metric cannot be had.")
+    ] = False,
     limit: opt.Limit = None,
     executor: opt.ExecutorOption = opt.Executor.auto,
     workers: opt.WorkerCount = None,
     ray_address: opt.RayAddress = None,
     plan: opt.PlanOnly = False,
     json: opt.Json = False,
-) -> None:
+) -> None:  # fmt: skip
     """Restore the LQ images of a dataset with each method, and score the results.
 
-    One results dataset a method below --out; methods that are done are not computed again.
+    What is done is not done again: a further method or metric costs that one only.
     """
-    from inscene.bench.run import plan_bench
+    from inscene.bench import run as bench_run
+    from inscene.bench.suites import load_suite
     from inscene.engine import run as engine
+    from inscene.quality.registry import TEN, WITHOUT_WEIGHTS
 
+    keys = [key.strip() for key in (metrics or "").split(",") if key.strip()]
+    keys = list(TEN) if keys == ["ten"] else keys
+    methods = method or []
     if suite is not None:
-        raise not_built("bench --suite")
-    if dataset is None:
-        raise UsageError("nothing to measure on", next_step="Give --dataset PAIRS.")
-    keys = [key.strip() for key in metrics.split(",") if key.strip()]
-    who = engine.Workers(executor.value, workers, ray_address)
-    plans = list(plan_bench(dataset, method, keys, out, limit))
+        named = load_suite(suite)
+        wanted = bench_run.bench_of_suite(
+            named, out, dataset=dataset, methods=methods, metrics=keys, limit=limit
+        )
+    elif dataset is not None:
+        named = None
+        wanted = bench_run.bench_of_dataset(dataset, methods, keys or WITHOUT_WEIGHTS, out, limit)
+    else:
+        raise UsageError("nothing to measure on", next_step="Give --dataset PAIRS or --suite NAME.")
+    unavailable = wanted.unavailable
+    plans = [bench_run.plan_restore(wanted, one) for one in wanted.methods]
+    if named is not None:
+        for deviation in bench_run.deviations_of(named, plans[0]):
+            say(f"note: {deviation}: these are not the numbers of the suite {named.name!r}")
     if plan:
-        print_plans(plans, json)
+        _print_plan(wanted, plans, unavailable, json)
         return
-    summaries = []
-    for one in plans:
-        summaries.append(run_shown(one, who, f"bench {one.out.rpartition('--')[2]}"))
-        if not json:
-            print_summary(summaries[-1], as_json=False)
+    for key, error in unavailable.items():
+        say(f"n/a: {key}: {error.what}. {error.next_step}")
+    if require_all and unavailable:
+        raise next(iter(unavailable.values()))
+    who = engine.Workers(executor.value, workers, ray_address)
+
+    def execute(one: Plan, title: str) -> Summary:
+        return run_shown(one, who, title)
+
+    summaries = bench_run.run_bench(wanted, execute)
     if json:
         print_json([asdict(summary) for summary in summaries])
+    else:
+        for summary in summaries:
+            print_summary(summary, as_json=False)
     if any(summary.errors for summary in summaries):
         raise typer.Exit(ExitCode.PARTIAL)
+
+
+def _print_plan(
+    wanted: Bench, plans: list[Plan], unavailable: dict[str, InsceneError], as_json: bool
+) -> None:
+    from inscene.bench.methods import find_method
+    from inscene.bench.methods.needs import describe, what_is_missing
+
+    facts: list[dict[str, Any]] = []
+    for name, plan in zip(wanted.methods, plans, strict=True):
+        one = find_method(name)
+        facts.append(
+            {
+                "method": one.name,
+                "inputs": plan.inputs,
+                "out": plan.out,
+                "what": describe(one),
+                "missing": what_is_missing(one),
+            }
+        )
+    metrics = {key: str(unavailable[key]) if key in unavailable else "ok" for key in wanted.metrics}
+    if as_json:
+        print_json({"suite": wanted.name, "methods": facts, "metrics": metrics})
+        return
+    for fact in facts:
+        print(f"{fact['method']}: {fact['inputs']} inputs → {fact['out']}")
+        for line in fact["what"]:
+            print(f"  {line}")
+        for line in fact["missing"]:
+            print(f"  missing: {line}")
+    print(f"metrics: {', '.join(key for key, why in metrics.items() if why == 'ok')}")
+    for key, why in metrics.items():
+        if why != "ok":
+            print(f"  n/a: {key}: {why}")
 
 
 def leaderboard(

@@ -142,7 +142,12 @@ def _open_files(location: str, store: Store, names: list[str]) -> Table:
     )
 
 
-_TELLING = {"pairs": {"lq", "hq"}, "results": {"metric", "value"}, "scenes": {"image"}}
+_TELLING = {
+    "pairs": {"lq", "hq"},
+    "results": {"metric", "value"},
+    "restored": {"image", "method"},
+    "scenes": {"image"},
+}
 
 
 def _no_dataset(location: str, store: Store) -> UsageError:

@@ -23,7 +23,9 @@ STEPS = {
     "identity": "inscene.faces.steps.identity:Identity",
     "landmarks": "inscene.faces.steps.landmarks:Landmarks",
     "restore": "inscene.bench.steps:Restore",
-    "score": "inscene.bench.steps:Score",
+    "score": "inscene.bench.steps:ScoreOutputs",
+    "take_output": "inscene.bench.steps:TakeOutput",
+    "view": "inscene.bench.views:View",
 }
 """Name -> "module:Class". A module of the user's own can be named in a recipe the same way."""
 

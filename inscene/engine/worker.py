@@ -18,7 +18,7 @@ from inscene.engine.kills import InWork
 from inscene.engine.rows import Call, Drop, Fail, Keep, Row
 from inscene.engine.step import StepContext
 from inscene.errors import InsceneError, MachineError, RecipeError, SampleError
-from inscene.schema import KINDS, RESULTS
+from inscene.schema import KINDS, RESTORED, RESULTS
 
 T = TypeVar("T")
 THUMBNAIL_PX = 160
@@ -80,7 +80,10 @@ class Worker:
                 refused[entry.id] = ("read", Fail(columns.reason, columns.detail), None)
             else:
                 columns["split"] = task.shard.split
-                if self._kind is not RESULTS:  # those keep the sample's own id beside its version
+                if self._kind not in (
+                    RESTORED,
+                    RESULTS,
+                ):  # those keep the sample's own id beside its version
                     columns["sample_id"] = entry.id
                 alive[entry.id] = [Row(entry.id, columns)]
         for name, call in self._calls:

@@ -43,7 +43,7 @@ class Metric:
     of: Literal["image", "set"] = "image"
     """A metric of sets has no value for one image: a board has one value of it."""
     weights: tuple[str, ...] = ()
-    """Names in ``manifests/weights.yaml``."""
+    """Names in ``manifests/weights.yaml``: all whose files decide a value, the own one first."""
     packages: tuple[str, ...] = ()
     """Distributions beyond the base installation."""
 
@@ -55,34 +55,35 @@ class Metric:
 
 
 _PYIQA = ("pyiqa", "torch")
-_LEARNED = "inscene.quality.learned"
 
 METRICS = {
     metric.key: metric
     for metric in (
-        Metric("dists", "DISTS", False, 4, f"{_LEARNED}:Dists",
-               weights=("dists",), packages=_PYIQA),
-        Metric("lpips", "LPIPS", False, 4, f"{_LEARNED}:Lpips",
-               weights=("lpips",), packages=_PYIQA),
-        Metric("lpips_vgg", "LPIPS-VGG", False, 4, f"{_LEARNED}:LpipsVgg",
-               weights=("lpips-vgg",), packages=_PYIQA),
+        Metric("dists", "DISTS", False, 4, "inscene.quality.dists:Dists",
+               weights=("dists", "vgg16-imagenet"), packages=_PYIQA),
+        Metric("lpips", "LPIPS", False, 4, "inscene.quality.lpips:Lpips",
+               weights=("lpips", "alexnet-imagenet"), packages=_PYIQA),
+        Metric("lpips_vgg", "LPIPS-VGG", False, 4, "inscene.quality.lpips:LpipsVgg",
+               weights=("lpips-vgg", "vgg16-imagenet"), packages=_PYIQA),
         Metric("psnr", "PSNR-Y dB", True, 4, "inscene.quality.psnr:PsnrY"),
         Metric("psnr_rgb", "PSNR-RGB dB", True, 4, "inscene.quality.psnr:PsnrRgb"),
         Metric("ssim", "SSIM-Y", True, 4, "inscene.quality.ssim:SsimY"),
         Metric("fid", "FID", False, 2, "inscene.quality.fid:InceptionFeatures",
                of="set", weights=("fid-inception",), packages=_PYIQA),
-        Metric("musiq", "MUSIQ", True, 4, f"{_LEARNED}:Musiq",
+        Metric("musiq", "MUSIQ", True, 4, "inscene.quality.learned:Musiq",
                reference=False, weights=("musiq",), packages=_PYIQA),
-        Metric("clipiqa", "CLIP-IQA", True, 4, f"{_LEARNED}:ClipIqa",
+        Metric("clipiqa", "CLIP-IQA", True, 4, "inscene.quality.clip_iqa:ClipIqa",
                reference=False, weights=("clip-rn50",), packages=_PYIQA),
-        Metric("maniqa", "MANIQA", True, 4, f"{_LEARNED}:Maniqa",
+        Metric("maniqa", "MANIQA", True, 4, "inscene.quality.maniqa:Maniqa",
                reference=False, weights=("maniqa",), packages=_PYIQA),
-        Metric("maniqa_pipal", "MANIQA-PIPAL", True, 4, f"{_LEARNED}:ManiqaPipal",
+        Metric("maniqa_pipal", "MANIQA-PIPAL", True, 4, "inscene.quality.maniqa:ManiqaPipal",
                reference=False, weights=("maniqa-pipal",), packages=_PYIQA),
-        Metric("liqe", "LIQE", True, 4, f"{_LEARNED}:Liqe",
+        Metric("liqe", "LIQE", True, 4, "inscene.quality.liqe:Liqe",
                reference=False, weights=("liqe",), packages=_PYIQA),
-        Metric("topiq_nr", "TOPIQ", True, 4, f"{_LEARNED}:TopiqNr",
+        Metric("topiq_nr", "TOPIQ", True, 4, "inscene.quality.learned:TopiqNr",
                reference=False, weights=("topiq-nr",), packages=_PYIQA),
+        Metric("arcface", "ArcFace", True, 4, "inscene.quality.identity:ArcFaceSimilarity",
+               weights=("buffalo_l",), packages=("insightface", "onnxruntime")),
     )
 }  # fmt: skip
 """In the order in which tables show them."""

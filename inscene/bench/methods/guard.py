@@ -1,0 +1,70 @@
+"""Runs a command of which nothing may outlive its purpose: ``python guard.py COMMAND...``.
+
+A program of its own, standard library only. It ends everything that the command started, at
+whatever depth and in whatever session, when the command ends, and when its own standard input does:
+the worker that started it closes that to stop it, and the system does so when the worker dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+
+_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+_CANNOT_START = 127  # as a shell's
+
+
+def main(command: list[str]) -> None:
+    if sys.platform == "linux":  # orphans become children of this process, which ends them
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    except OSError as error:
+        print(f"{command[0]} cannot be started: {error}", file=sys.stderr)
+        sys.exit(_CANNOT_START)
+    threading.Thread(target=_end_with_input, args=(child,), daemon=True).start()
+    code = child.wait()
+    _end_group(child.pid)
+    while orphans := _children():
+        for pid in orphans:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(OSError):
+                os.waitpid(pid, 0)
+    if code < 0:  # ended by a signal: so does this, without a core of its own
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    sys.exit(code)
+
+
+def _end_with_input(child: subprocess.Popen[bytes]) -> None:
+    sys.stdin.buffer.read()
+    _end_group(child.pid)
+
+
+def _end_group(leader: int) -> None:
+    with contextlib.suppress(OSError):
+        os.killpg(leader, signal.SIGKILL)
+
+
+def _children() -> list[int]:
+    """Of this process; none where the system has no /proc."""
+    found, me = [], os.getpid()
+    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
+        if name.isdecimal():
+            with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
+                # The name in brackets may hold anything; after it: the state, then the parent.
+                if int(file.read().rpartition(b")")[2].split()[1]) == me:
+                    found.append(int(name))
+    return found
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
