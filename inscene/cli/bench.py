@@ -43,7 +43,8 @@ def bench(
     ] = None,
     metrics: Annotated[
         str | None,
-        typer.Option(help="Comma-separated keys, or ten. Default: the suite's; else those without weights."
+        typer.Option(
+            help="Comma-separated keys, or ten. Default: the suite's; else those without weights."
         ),
     ] = None,
     require_all: Annotated[

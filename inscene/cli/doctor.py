@@ -92,7 +92,8 @@ def _print_verdicts(verdicts: list[Verdict]) -> None:
     console = Console()
     console.print()
     console.print(table, markup=False)
-    steps = dict.fromkeys(step for verdict in verdicts for step in verdict.next_steps)
+    built = [verdict for verdict in verdicts if verdict.state.value != "not built"]
+    steps = dict.fromkeys(step for verdict in built for step in verdict.next_steps)
     if steps:
         console.print()
         console.print("To get what is lacking:", style="bold")

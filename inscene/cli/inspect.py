@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inscene.cli import options as opt
-from inscene.cli.console import print_json, say
+from inscene.cli.console import print_json
 from inscene.cli.counter import counter
 from inscene.errors import ExitCode
 
@@ -43,7 +43,10 @@ def inspect(
         from inscene.faces.sheet import write_face_sheet
 
         on_it = write_face_sheet(table, faces, FACES_ON_A_SHEET)
-        say(f"{faces}: {on_it} faces")
+        if json:
+            print_json({"sheet": str(faces), "faces": on_it})
+        else:
+            print(f"{faces}: {on_it} faces")
         return
     found = survey(table)
     if table.kind != "pairs":

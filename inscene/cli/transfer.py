@@ -35,15 +35,19 @@ def _bars() -> Iterator[Started]:
         TimeRemainingColumn,
         TransferSpeedColumn,
     )
+    from rich.table import Column
 
     with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
+        TextColumn(
+            "{task.description}", table_column=Column(ratio=2, overflow="ellipsis", no_wrap=True)
+        ),
+        BarColumn(bar_width=None, table_column=Column(ratio=1)),
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(compact=True),
         console=Console(stderr=True),
         expand=True,
+        redirect_stdout=sys.stdout.isatty(),  # else results would go to the terminal, not there
     ) as bars:
 
         def started(what: str, size_bytes: int, have_bytes: int) -> Advance:
@@ -57,7 +61,7 @@ def _lines(what: str, size_bytes: int, have_bytes: int) -> Advance:
     begun = last = time.monotonic()
     done = have_bytes
     here = f", {in_words(have_bytes)} here already" if have_bytes else ""
-    say(f"{what}: {in_words(size_bytes)}{here}")
+    say(f"{what}: {in_words(size_bytes or None)}{here}")
 
     def advance(count: int) -> None:
         nonlocal last, done
@@ -67,6 +71,7 @@ def _lines(what: str, size_bytes: int, have_bytes: int) -> Advance:
             last = now
             rate = max((done - have_bytes) / (now - begun), 1)
             left = f" · {max(0, size_bytes - done) / rate:.0f} s left" if size_bytes else ""
-            say(f"{what}: {in_words(done)} of {in_words(size_bytes)} · {in_words(rate)}/s{left}")
+            of_all = f" of {in_words(size_bytes)}" if size_bytes else ""
+            say(f"{what}: {in_words(done)}{of_all} · {in_words(rate)}/s{left}")
 
     return advance

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from inscene.cli import options as opt
 from inscene.cli.console import print_json, report_error, say
-from inscene.errors import ExitCode, InsceneError, UsageError
+from inscene.errors import ExitCode, InsceneError, InterruptedRunError, UsageError
 
 if TYPE_CHECKING:
     from inscene.weights.manifest import Weight
@@ -70,9 +71,12 @@ def pull(
             try:
                 pulled = fetch(weight, started, source)
             except InsceneError as error:  # the others can still be fetched
-                error.what = f"{weight.name}: {error.what}"
                 errors.append(error)
                 continue
+            except KeyboardInterrupt:
+                raise InterruptedRunError(
+                    "interrupted", next_step="The same command goes on from there."
+                ) from None
             done = [
                 f"{len(files)} {word}"
                 for files, word in (
@@ -100,6 +104,8 @@ def verify(names: _Names = None, json: opt.Json = False) -> None:
     weights = [manifest[name] for name in names] if names else list(manifest.values())
     with transfers() as started:
         verdicts = verify_all(weights, started)
+    for absent in [] if not names else _not_here(weights):
+        say(f"not here: {absent}")
     problems = [verdict for verdict in verdicts if verdict.problem]
     if json:
         print_json([verdict.as_json() for verdict in verdicts])
@@ -111,6 +117,8 @@ def verify(names: _Names = None, json: opt.Json = False) -> None:
         if not json:
             say("'inscene weights pull NAME' fetches what has changed again.")
         raise typer.Exit(ExitCode.VERIFICATION)
+    if names and _not_here(weights):
+        raise typer.Exit(ExitCode.MACHINE)
 
 
 @app.command()
@@ -122,6 +130,13 @@ def where(
     from inscene.weights.manifest import load_manifest
 
     print(folder_of(load_manifest()[name]) if name else weights_folder())
+
+
+def _not_here(weights: list[Weight]) -> list[str]:
+    from inscene.weights.survey import survey
+    from inscene.weights.verify import State
+
+    return [one.weight.name for one in survey(weights) if State.MISSING in one.states]
 
 
 def _chosen(names: list[str] | None, use: str | None) -> list[Weight]:
@@ -146,18 +161,26 @@ def _print_table(standings: list[Standing]) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for title in ("weight", "here", "download", "licence", "business", "for"):
         right = title == "download"
-        table.add_column(title, justify="right" if right else "left", no_wrap=title != "for")
+        name = title == "weight"
+        table.add_column(
+            title,
+            justify="right" if right else "left",
+            no_wrap=title in ("here", "download", "business"),
+            overflow="fold",
+            min_width=16 if name else None,
+        )
     for standing in standings:
         weight = standing.weight
         table.add_row(
             weight.name,
             standing.in_words,
-            in_words(weight.download_bytes),
+            in_words(weight.download_bytes or None),
             weight.licence.name + (" (gated)" if weight.gated else ""),
             weight.licence.commercial,
-            ", ".join(use.rpartition(" ")[2] for use in weight.uses),
+            ", ".join(use.rpartition(" ")[2] for use in weight.uses) or "on demand",
         )
-    Console().print(table, markup=False)
+    wide = None if sys.stdout.isatty() else 200  # a line each, for programs that read lines
+    Console(width=wide).print(table, markup=False)
     here = sum(standing.is_here for standing in standings)
     lacking = sum(s.weight.download_bytes for s in standings if not s.is_here)
     say(

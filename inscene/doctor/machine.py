@@ -18,7 +18,8 @@ NVIDIA_SMI_TIMEOUT_S = 10.0
 @dataclass(frozen=True)
 class Gpu:
     name: str
-    memory_bytes: int
+    memory_bytes: int | None
+    """None where the driver does not say it."""
     driver: str
 
 
@@ -86,7 +87,10 @@ def _nvidia_gpus() -> tuple[Gpu, ...]:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=NVIDIA_SMI_TIMEOUT_S, check=True
         )
-        rows = [line.split(", ") for line in done.stdout.splitlines() if line]
-        return tuple(Gpu(name, int(mib) * 2**20, driver) for name, mib, driver in rows)
-    except (OSError, ValueError, subprocess.SubprocessError):
+    except (OSError, subprocess.SubprocessError):
         return ()
+    rows = [line.split(", ") for line in done.stdout.splitlines()]
+    return tuple(
+        Gpu(name, int(mib) * 2**20 if mib.isdecimal() else None, driver)
+        for name, mib, driver in (row for row in rows if len(row) == 3)
+    )

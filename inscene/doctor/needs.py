@@ -35,6 +35,8 @@ class Command(BaseModel):
     vram_gb: float | None = None
     about_vram_gb: float | None = None
     without_weights: str = ""
+    by_hand: dict[str, str] = {}
+    """Packages that no extra can bring -> the command that installs them."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,10 @@ def _judge(
     stops = False
     required = _missing(command.requires, steps)
     optional = _missing(command.optional, steps)
+    for package, install in command.by_hand.items():
+        if version_of(package) is None:
+            optional.append(package)
+            steps.append(install)
     if required:
         lacks.append(f"packages: {', '.join(required)}")
         stops = True
@@ -85,7 +91,7 @@ def _judge(
     size_bytes = sum(weight.download_bytes for weight in weights)
     stops = stops or bool(weights and not command.without_weights)
     vram_gb = command.vram_gb or command.about_vram_gb
-    largest_gb = max((gpu.memory_bytes / 1e9 for gpu in machine.gpus), default=0.0)
+    largest_gb = max(((gpu.memory_bytes or 0) / 1e9 for gpu in machine.gpus), default=0.0)
     if vram_gb and largest_gb < vram_gb:
         if command.vram_gb:
             lacks.append(f"a GPU with {vram_gb:.0f} GB")
@@ -143,7 +149,7 @@ def _missing_weights(command: str, manifest: Manifest) -> list[Weight]:
 def _weights_in_words(weights: list[Weight], without: str) -> str:
     from inscene.weights.sizes import in_words
 
-    size = in_words(sum(weight.download_bytes for weight in weights))
+    size = in_words(sum(weight.download_bytes for weight in weights) or None)
     count = f"{len(weights)} weights" if len(weights) > 1 else "1 weight"
     closed = sum(weight.licence.commercial == "no" for weight in weights)
     no_business = f", {closed} non-commercial" if closed else ""

@@ -22,8 +22,11 @@ def stored_face(columns: Mapping[str, Any]) -> Face | None:
     if box is None or points is None:
         return None
     score = columns.get("face_score")
-    x0, y0, x1, y1 = (float(value) for value in box)
-    flat = np.asarray(points, np.float64)
+    try:
+        x0, y0, x1, y1 = (float(value) for value in box)
+        flat = np.asarray(points, np.float64)
+    except TypeError as error:  # a null among the numbers
+        raise ValueError(f"{error}") from error
     return Face((x0, y0, x1, y1), 1.0 if score is None else float(score), flat.reshape(-1, 2))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,13 +32,15 @@ class ReferenceFolder:
         if not self.labels and not self.photos(None):
             raise UsageError("holds no images", where=str(self.root))
 
-    @property
-    def labels(self) -> list[str]:
+    @functools.cached_property
+    def labels(self) -> frozenset[str]:
         """Sub-folders, one a person; none where the folder is of one person."""
-        return sorted(
+        return frozenset(
             entry.name
             for entry in self.root.iterdir()
-            if entry.is_dir() and next(images.iter_image_files(entry), None) is not None
+            if entry.is_dir()
+            and not entry.name.startswith(".")  # thumbnails and the like
+            and next(images.iter_image_files(entry), None) is not None
         )
 
     def photos(self, label: str | None) -> list[Path]:
@@ -71,7 +74,7 @@ class Gallery:
     embeddings: Embedding
     """n × d, each of length 1."""
     names: tuple[str, ...]
-    """Of the files, without their endings."""
+    """Of the files."""
     sha256: tuple[str, ...]
     without_face: tuple[str, ...]
     """References in which no face was found, or that could not be read."""
@@ -81,11 +84,14 @@ class Gallery:
         others = [index for index, own in enumerate(self.sha256) if own != sha256]
         return np.asarray(self.embeddings[others], np.float32)
 
-    def named(self, name: str | None) -> Embedding | None:
-        """The one with this file name, with or without its ending."""
-        stem = PurePosixPath(name or "").stem
-        found = [index for index, own in enumerate(self.names) if own == stem]
-        return np.asarray(self.embeddings[found[0]], np.float32) if found else None
+    def named(self, name: str | None, sha256: str | None) -> Embedding | None:
+        """The one with this file name, with or without its ending; not the photo itself."""
+        stems = [PurePosixPath(own).stem for own in self.names]
+        for candidates in (self.names, stems):
+            for index, own in enumerate(candidates):
+                if own == name and self.sha256[index] != sha256:
+                    return np.asarray(self.embeddings[index], np.float32)
+        return None
 
 
 def embed_gallery(photos: list[Path], detector: FaceDetector, embedder: FaceEmbedder) -> Gallery:
@@ -103,7 +109,7 @@ def embed_gallery(photos: list[Path], detector: FaceDetector, embedder: FaceEmbe
             without.append(path.name)
             continue
         crops.append(identity_crop(pixels, faces[0].landmarks5, embedder.template))
-        names.append(path.stem)
+        names.append(path.name)
         hashes.append(_sha256(data))
     return Gallery(embedder.embed(crops), tuple(names), tuple(hashes), tuple(without))
 

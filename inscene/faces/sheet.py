@@ -23,7 +23,7 @@ SCENE_PX = 320
 BOX, POINTS5, POINTS68 = (40, 200, 90), (255, 60, 60), (250, 210, 60)
 _COLUMNS = (
     "sample_id", "image", "face_bbox", "face_score", "landmarks5", "landmarks68",
-    "identity_score", "identity",
+    "identity_score",
 )  # fmt: skip
 
 
@@ -71,10 +71,10 @@ def _tile(row: Mapping[str, Any]) -> Tile:
         shown = _side_by_side(scene, face, row.get("landmarks68"))
     except (SampleError, ValueError) as error:
         return Tile(Image.new("RGB", (SCENE_PX, 40), (255, 220, 220)), title, f"{error}")
-    parts = [f"{scene.shape[1]}×{scene.shape[0]} px", f"face score {face.score:.3f}"]
+    parts = [f"{scene.shape[1]}x{scene.shape[0]} px", f"face score {face.score:.3f}"]
     if row.get("identity_score") is not None:
         parts.append(f"identity {row['identity_score']:.3f}")
-    return Tile(shown, title, " · ".join(parts).replace("×", "x"))
+    return Tile(shown, title, " · ".join(parts))
 
 
 def _side_by_side(scene: ByteImage, face: Face, landmarks68: list[float] | None) -> Image.Image:

@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from inscene.quality.available import why_unavailable
 from inscene.quality.inputs import check_image
-from inscene.quality.learned import evaluating
+from inscene.quality.learned import evaluating, verified_files
 from inscene.quality.networks import Files, best_device, building, replaced
-from inscene.quality.registry import ByteImage, find_metric
+from inscene.quality.registry import ByteImage
 
 SIDE_PX = 299
 FEATURES = 2048
@@ -29,10 +28,7 @@ class InceptionFeatures:
     :class:`inscene.quality.learned.Learned`."""
 
     def __init__(self) -> None:
-        metric = find_metric("fid")
-        if (error := why_unavailable(metric)) is not None:
-            raise error
-        files = Files(metric.weights)
+        files = verified_files("fid")
         self._device = best_device()
         with building():
             self._network = _inception(files).eval().to(self._device)

@@ -37,10 +37,7 @@ class Learned(ABC):
     """Its network halves an image five times."""
 
     def __init__(self) -> None:
-        metric = find_metric(self.key)
-        if (error := why_unavailable(metric)) is not None:
-            raise error
-        files = Files(metric.weights)
+        files = verified_files(self.key)
         self._device = best_device()
         with building():
             network = self._build(files)
@@ -54,18 +51,22 @@ class Learned(ABC):
             check_pair(*pair)
         with evaluating():
             batch = as_tensor(images, self._device)
+            self.check_size(batch)
             prepared = self.prepare(as_tensor(references, self._device)) if references else None
             return self.scores(batch, prepared)
 
     def scores(self, images: Tensor, prepared: Any) -> list[float]:
-        """Of images on its device, against what :meth:`prepare` gave. Raises ``SampleError``."""
+        """Of images on its device that are large enough, against what :meth:`prepare` gave."""
+        scores: list[float] = self._measure(images, prepared).flatten().tolist()
+        return scores
+
+    def check_size(self, images: Tensor) -> None:
+        """Raise ``SampleError`` where they are too small for the network."""
         height, width = images.shape[2:]
         if min(height, width) < self.min_side_px:
             raise SampleError(
                 "image_too_small", f"{width}x{height}, {self.min_side_px} px a side are needed"
             )
-        scores: list[float] = self._measure(images, prepared).flatten().tolist()
-        return scores
 
     def prepare(self, references: Tensor) -> Any:
         """What serves every comparison with these references: as many as images, or one for all of
@@ -82,6 +83,16 @@ class Learned(ABC):
     @abstractmethod
     def _measure(self, images: Tensor, prepared: Any) -> Tensor:
         """A score each for images (n, 3, height, width) in 0..1."""
+
+
+def verified_files(key: str) -> Files:
+    """Raises ``MachineError`` where weights or packages of a metric are missing: of its weights the
+    own one first, which brings the others when it is pulled."""
+    metric = find_metric(key)
+    files = Files(metric.weights)
+    if (error := why_unavailable(metric)) is not None:
+        raise error
+    return files
 
 
 @contextmanager

@@ -74,7 +74,8 @@ class Liqe(Learned):
         logits = network.clip_model.logit_scale.exp() * image @ self._text.t()
         quality = logits.unflatten(0, windows.shape[:2]).mean(1).softmax(1)
         grades = torch.arange(1, 1 + quality.shape[1], device=quality.device)
-        return (quality * grades).sum(1)
+        scores: Tensor = (quality * grades).sum(1)
+        return scores
 
     def _windows(self, images: Tensor) -> Tensor:
         """(n, windows, 3, 224, 224). pyiqa copies all that there are, 0.4 GB of a megapixel, and

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import stat
 import zipfile
-from collections.abc import Iterable
+import zlib
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from inscene.errors import VerificationError
@@ -16,7 +17,7 @@ SMALL_BYTES = 10**7
 UNPACKED_BYTES_MAX = 4 * 10**9
 
 
-def unpack(archive: Path, wanted: Iterable[str], folder: Path) -> dict[str, Path]:
+def unpack(archive: Path, wanted: Sequence[str], folder: Path) -> dict[str, Path]:
     """Write each wanted file as ``folder/path.part``, wherever in the archive its base name lies;
     returns those paths by wanted path. Nothing else of the archive is written.
 
@@ -38,7 +39,9 @@ def unpack(archive: Path, wanted: Iterable[str], folder: Path) -> dict[str, Path
                     shutil.copyfileobj(source, sink, 2**20)
                 unpacked[path] = target
             return unpacked
-    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        for path in wanted:
+            (folder / f"{path}.part").unlink(missing_ok=True)
         raise VerificationError(
             "is not a sound ZIP", where=archive.name, why=f"{error}."
         ) from error

@@ -7,6 +7,8 @@ certificates and ``HF_HUB_OFFLINE``; TLS is always verified.
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -38,9 +40,10 @@ class Address:
     headers: Mapping[str, str] = field(default_factory=dict)
     """Sent to this host only, never to one it redirects to."""
     bytes: int | None = None
-    sha256: str | None = None
-    """As the server states it."""
+    stated: str | None = None
+    """What the hub says of its content: ``sha256:…`` or ``git:…``."""
     commit: str | None = None
+    gated: bool = False
 
     @property
     def origin(self) -> str:
@@ -55,14 +58,16 @@ class _AgainError(Exception):
         self.wait_s, self.restart = wait_s, restart
 
 
-def download(address: Address, part: Path, advance: Advance) -> None:
+def download(address: Address, part: Path, advance: Advance, unpacked_bytes: int = 0) -> None:
     """Bring all of it into ``part``, going on from what is there already.
 
     Raises ``MachineError`` where the server refuses, the network fails for good or the disk is
-    full; what has come by then stays for the next attempt.
+    full; what has come by then stays for the next attempt. ``unpacked_bytes`` are needed beside.
     """
     part.parent.mkdir(parents=True, exist_ok=True)
-    _must_fit(address, part)
+    if _size(part) and (part.stat().st_nlink > 1 or _written_for(part).get("url") != address.url):
+        part.unlink()  # of another address, or a name of someone else's file
+    _must_fit(address, part, unpacked_bytes)
     stalls, restarts, wait_s = 0, 0, FIRST_WAIT_S
     while True:
         before = _size(part)
@@ -108,6 +113,10 @@ def _attempt(address: Address, part: Path, advance: Advance) -> bool:
     headers = {"Accept-Encoding": "identity", **address.headers}
     if have:
         headers["Range"] = f"bytes={have}-"
+        if etag := _written_for(part).get("etag"):
+            headers["If-Range"] = etag  # of another file by now all of it is sent
+        elif address.stated is None and address.commit is None:
+            raise _AgainError("the server does not say which file it sends", restart=True)
     with get_session().stream(
         "GET", address.url, headers=headers, timeout=TIMEOUT_S, follow_redirects=True
     ) as response:
@@ -115,8 +124,10 @@ def _attempt(address: Address, part: Path, advance: Advance) -> bool:
             if address.bytes is None and response.headers.get("Content-Range") == f"bytes */{have}":
                 return True
             raise _AgainError("the server has no such part of the file", restart=True)
-        _raise_for_status(response, address.url)
-        starts = have if response.status_code == 206 else 0
+        _raise_for_status(response, address)
+        starts = _start(response) if response.status_code == 206 else 0
+        if starts not in (0, have):
+            raise _AgainError(f"the server sends from byte {starts:,}", restart=True)
         total = _total(response, starts)
         if address.bytes is not None and total is not None and total != address.bytes:
             raise MachineError(
@@ -126,6 +137,8 @@ def _attempt(address: Address, part: Path, advance: Advance) -> bool:
             )
         if starts < have:  # it sends all of it again
             advance(-have)
+        if starts == 0:
+            _write_origin(part, address.url, response.headers.get("ETag", ""))
         with part.open("ab" if starts else "wb") as stream:
             for chunk in response.iter_raw():
                 stream.write(chunk)
@@ -134,41 +147,81 @@ def _attempt(address: Address, part: Path, advance: Advance) -> bool:
         return wanted is None or _size(part) == wanted
 
 
+def _start(response: Any) -> int:
+    """First byte of what is sent; -1 where the server does not say it as it should."""
+    found = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    return int(found[1]) if found else -1
+
+
+def _origin_file(part: Path) -> Path:
+    return part.with_name(f"{part.name}.from")
+
+
+def _written_for(part: Path) -> dict[str, str]:
+    """Which address, and which version of its file, the part is of."""
+    try:
+        found = json.loads(_origin_file(part).read_text(encoding="utf-8"))
+        return {"url": str(found["url"]), "etag": str(found["etag"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _write_origin(part: Path, url: str, etag: str) -> None:
+    strong = etag if etag.startswith('"') else ""  # a weak one does not vouch for single bytes
+    _origin_file(part).write_text(json.dumps({"url": url, "etag": strong}), encoding="utf-8")
+
+
+def forget_origin(part: Path) -> None:
+    """To be called when the part has become a file."""
+    _origin_file(part).unlink(missing_ok=True)
+
+
 def _total(response: Any, starts: int) -> int | None:
     """Bytes of the whole file, as the server states them."""
     length = response.headers.get("Content-Length", "")
     return starts + int(length) if length.isdigit() else None
 
 
-def _raise_for_status(response: Any, url: str) -> None:
+def _raise_for_status(response: Any, address: Address) -> None:
     code = response.status_code
     if code < 300:
+        if response.headers.get("Content-Type", "").startswith("text/html"):
+            raise MachineError(
+                "the server sends a web page instead of the file",
+                where=address.url,
+                why="A proxy may want a login.",
+                next_step=FROM_A_FOLDER,
+            )
         return
     if code in TRY_AGAIN:
         after = response.headers.get("Retry-After", "")
         wait_s = float(after) if after.isdigit() else None
         raise _AgainError(f"the server answers {code}", wait_s=wait_s)
-    raise refused(code, url, response.headers.get("X-Error-Code", ""))
+    raise refused(code, address.url, address.gated)
 
 
-def refused(code: int, url: str, hub_says: str = "") -> MachineError:
+FROM_A_FOLDER = "Take it from elsewhere: inscene weights pull NAME --from FOLDER"
+
+
+def refused(code: int, url: str, gated: bool = False) -> MachineError:
     """The error for an answer that will not become better."""
-    if hub_says == "GatedRepo" or code in (401, 403):
+    if code in (401, 403):
         return MachineError(
-            "the server wants to know who you are",
+            "the server wants to know who you are" if gated else "the server refuses",
             where=url,
-            why=f"It answers {code}"
-            + (": the repository is gated." if hub_says == "GatedRepo" else "."),
-            next_step="Accept the licence on the repository's page, then run: hf auth login",
+            why=f"It answers {code}" + (": the repository is gated." if gated else "."),
+            next_step="Accept the licence on the repository's page, then run: hf auth login"
+            if gated
+            else f"A proxy or a limit may be the cause. {FROM_A_FOLDER}",
         )
     if code == 404:
         return MachineError(
             "there is no such file",
             where=url,
             why="It may have moved since this version was released.",
-            next_step="Take it from elsewhere: inscene weights pull NAME --from FOLDER",
+            next_step=FROM_A_FOLDER,
         )
-    return MachineError(f"the server answers {code}", where=url)
+    return MachineError(f"the server answers {code}", where=url, next_step=FROM_A_FOLDER)
 
 
 @contextmanager
@@ -213,10 +266,10 @@ def offline(url: str) -> InsceneError:
     )
 
 
-def _must_fit(address: Address, part: Path) -> None:
+def _must_fit(address: Address, part: Path, unpacked_bytes: int) -> None:
     if address.bytes is None:
         return
-    left = address.bytes - _size(part)
+    left = address.bytes - _size(part) + unpacked_bytes
     free = shutil.disk_usage(part.parent).free
     if left + SPARE_BYTES > free:
         raise MachineError(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 WAITS_S = (1.0, 3.0, 10.0)
 """Before the hub is asked again, where it is busy."""
 _LFS_HASH = re.compile(r"^[0-9a-f]{64}$")
+_GIT_HASH = re.compile(r"^[0-9a-f]{40}$")
 
 
 def _path_in_repo(weight: Weight, file: File) -> str:
@@ -41,9 +42,11 @@ def cached(weight: Weight, file: File) -> Path | None:
     return Path(found).resolve() if isinstance(found, str) else None
 
 
-def stated_sha256(cached_file: Path) -> str | None:
-    """What the hub said of a file in its cache: large files are stored under their hash."""
-    return cached_file.name if _LFS_HASH.match(cached_file.name) else None
+def stated_by(etag: str | None) -> str | None:
+    """What the hub says of a file's content, by its ETag; its cache names files by it too."""
+    if etag and _LFS_HASH.match(etag):
+        return f"sha256:{etag}"
+    return f"git:{etag}" if etag and _GIT_HASH.match(etag) else None
 
 
 def ask(weight: Weight, file: File) -> Address:
@@ -59,16 +62,16 @@ def ask(weight: Weight, file: File) -> Address:
     token = (get_token() or False) if weight.gated else False
     path, endpoint = _path_in_repo(weight, file), constants.ENDPOINT
     url = hf_hub_url(weight.repo, path, revision=weight.revision, endpoint=endpoint)
-    facts = _head(url, token, endpoint)
-    sha256 = facts.etag if facts.etag and _LFS_HASH.match(facts.etag) else None
+    facts = _head(url, token, endpoint, weight.gated)
     # The commit that the hub named, so that all parts of one file come from the same.
     at = facts.commit_hash or weight.revision
     pinned = hf_hub_url(weight.repo, path, revision=at, endpoint=endpoint)
     headers = build_hf_headers(token=token, library_name="inscene")
-    return Address(pinned, headers, facts.size, sha256, facts.commit_hash)
+    stated = stated_by(facts.etag)
+    return Address(pinned, headers, facts.size, stated, facts.commit_hash, weight.gated)
 
 
-def _head(url: str, token: str | bool, endpoint: str) -> HfFileMetadata:
+def _head(url: str, token: str | bool, endpoint: str, gated: bool) -> HfFileMetadata:
     import httpx2
     from huggingface_hub import get_hf_file_metadata
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
@@ -80,7 +83,7 @@ def _head(url: str, token: str | bool, endpoint: str) -> HfFileMetadata:
         except HfHubHTTPError as error:
             code = error.response.status_code
             if code not in TRY_AGAIN:
-                raise refused(code, url, error.response.headers.get("X-Error-Code", "")) from error
+                raise refused(code, url, gated) from error
             why = f"It answers {code}"
         except OfflineModeIsEnabled as error:
             raise offline(url) from error

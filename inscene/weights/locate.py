@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from inscene.errors import MachineError
+from inscene.errors import MachineError, UsageError
 from inscene.weights.folder import folder_of, path_of
 from inscene.weights.manifest import File, Weight, load_manifest
 from inscene.weights.pins import read_pins
@@ -20,7 +20,7 @@ class MissingWeightError(MachineError):
 def missing(weight: Weight, lacking: list[File]) -> MissingWeightError:
     files = ", ".join(f"{file.path} ({in_words(file.about_bytes)})" for file in lacking[:3])
     more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
-    size = in_words(weight.download_bytes)
+    size = in_words(weight.download_bytes or None)
     return MissingWeightError(
         f"the weights {weight.name!r} are not on this machine: {files}{more}",
         why=f"{weight.about}. {size} to download. Licence: {weight.licence.name}, "
@@ -66,7 +66,7 @@ def _one(weight: Weight, path: str | None) -> File:
     if path is not None:
         return weight.file(path)
     if len(weight.files) > 1:
-        raise ValueError(f"{weight.name} has {len(weight.files)} files: say which")
+        raise UsageError(f"{weight.name} has {len(weight.files)} files, and one is needed")
     return weight.files[0]
 
 
@@ -81,6 +81,7 @@ def _verified(weight: Weight, files: list[File]) -> dict[str, str]:
         if states[file.path] is State.HERE:
             hashes[file.path] = pins[key_of(weight, file)].sha256
             continue
-        hashes[file.path], verified_by = check(weight, file, path_of(weight, file))
-        pin(weight, file, hashes[file.path], verified_by, "put there by hand")
+        checked = check(weight, file, path_of(weight, file), taken=True)
+        pin(weight, file, checked, "put there by hand")
+        hashes[file.path] = checked.sha256
     return hashes

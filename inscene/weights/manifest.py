@@ -25,6 +25,13 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _below(value: str) -> str:
+    path = PurePosixPath(value)
+    if path.is_absolute() or ".." in path.parts or "\\" in value or not path.parts:
+        raise ValueError("a path below the weight's folder is needed")
+    return value
+
+
 class Licence(_Model):
     name: str
     allows: str
@@ -41,7 +48,7 @@ class File(_Model):
     about_mb: float | None = None
     """Where the exact size is not known: for people, in 10⁶ bytes."""
     sha256: Annotated[Hex, Field(min_length=64, max_length=64)] | None = None
-    sha256_prefix: Hex | None = None
+    sha256_prefix: Annotated[Hex, Field(min_length=8)] | None = None
     """Where only the first digits are known: torch.hub puts them into file names."""
     url: str | None = None
     """Where it is a release of its own."""
@@ -49,15 +56,21 @@ class File(_Model):
     @field_validator("path")
     @classmethod
     def _stays_inside(cls, value: str) -> str:
-        path = PurePosixPath(value)
-        if path.is_absolute() or ".." in path.parts or "\\" in value or not path.parts:
-            raise ValueError("a path below the weight's folder is needed")
-        return value
+        return _below(value)
 
     @property
-    def about_bytes(self) -> int:
-        """Exact where that is known; 0 where nothing is."""
-        return self.bytes if self.bytes is not None else round((self.about_mb or 0) * 1e6)
+    def about_bytes(self) -> int | None:
+        """Exact where that is known; None where nothing is."""
+        if self.bytes is not None:
+            return self.bytes
+        return None if self.about_mb is None else round(self.about_mb * 1e6)
+
+    def may_have(self, size_bytes: int) -> bool:
+        """Whether a file of this size may be this one: an error page is none of 50 MB."""
+        if self.bytes is not None:
+            return size_bytes == self.bytes
+        about = self.about_bytes
+        return about is None or about / 2 <= size_bytes <= about * 2
 
     def fits(self, sha256: str) -> bool:
         """Whether a file with this hash may be this one, as far as the manifest knows."""
@@ -71,7 +84,8 @@ class File(_Model):
 
 
 class Weight(_Model):
-    name: str
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+    """Also of its folder."""
     about: str
     uses: list[str] = Field(alias="for")
     """Commands that need it."""
@@ -89,6 +103,11 @@ class Weight(_Model):
     """A ZIP that has all the files, wherever in it they lie."""
     files: Annotated[list[File], Field(min_length=1)]
 
+    @field_validator("subfolder")
+    @classmethod
+    def _stays_inside(cls, value: str) -> str:
+        return _below(value) if value else value
+
     @model_validator(mode="after")
     def _one_source(self) -> Weight:
         own = [file.url is not None for file in self.files]
@@ -102,10 +121,9 @@ class Weight(_Model):
 
     @property
     def download_bytes(self) -> int:
-        """About; without what it needs."""
-        if self.archive is not None:
-            return self.archive.about_bytes
-        return sum(file.about_bytes for file in self.files)
+        """About, as far as it is known; without what it needs."""
+        files = self.files if self.archive is None else [self.archive]
+        return sum(file.about_bytes or 0 for file in files)
 
     @property
     def source(self) -> str:
@@ -174,7 +192,7 @@ class Manifest(Mapping[str, Weight]):
 
 def manifest_path() -> Path:
     given = os.environ.get(MANIFEST_VARIABLE)
-    return Path(given) if given else shipped_folder("manifests") / "weights.yaml"
+    return Path(given).expanduser() if given else shipped_folder("manifests") / "weights.yaml"
 
 
 def load_manifest() -> Manifest:

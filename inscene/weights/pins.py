@@ -23,9 +23,12 @@ class Pin:
     sha256: str
     bytes: int
     modified_ns: int
-    """Of the file as it was verified: as long as size and time agree it is not hashed again."""
+    changed_ns: int
+    """Times of its content and of its entry, as it was verified: as long as they and its size agree
+    it is not hashed again. A ``modified_ns`` of -1 marks a file that was found to have changed."""
     verified_by: str
-    """``manifest``, ``hub`` (the hash that the hub stated) or ``first download``."""
+    """``manifest``, ``prefix`` (of the manifest's hash), ``hub`` (the hash that it stated), ``first
+    download`` (by size alone) or ``folder`` (taken from one, by size alone)."""
     origin: str
     """The address, with the commit where there is one, or the folder it was taken from."""
 

@@ -11,7 +11,7 @@ from inscene.weights.folder import path_of
 from inscene.weights.manifest import Weight
 from inscene.weights.pins import read_pins
 from inscene.weights.pull import Started
-from inscene.weights.verify import State, check, key_of, pin, state_of
+from inscene.weights.verify import State, check, key_of, pin, pin_as_changed, state_of
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,11 @@ class Standing:
 
     @property
     def in_words(self) -> str:
-        """``yes``, ``no``, ``3 of 7`` or ``changed``."""
+        """``yes``, ``no``, ``3 of 7``, ``changed``, or ``unverified``: nobody has hashed it yet."""
         if State.CHANGED in self.states:
             return "changed"
+        if State.UNVERIFIED in self.states:
+            return "unverified"
         missing = self.states.count(State.MISSING)
         if not missing:
             return "yes"
@@ -57,6 +59,7 @@ def facts(standing: Standing) -> dict[str, Any]:
         files.append(
             {
                 "path": file.path,
+                "url": file.url,
                 "bytes": file.bytes,
                 "sha256": file.sha256 or (pinned.sha256 if pinned else None),
                 "state": state.value,
@@ -70,6 +73,10 @@ def facts(standing: Standing) -> dict[str, Any]:
         "licence": weight.licence.model_dump(),
         "gated": weight.gated,
         "source": weight.source,
+        "repo": weight.repo,
+        "revision": weight.revision if weight.repo else None,
+        "subfolder": weight.subfolder or None,
+        "archive": weight.archive.url if weight.archive else None,
         "download_bytes": weight.download_bytes or None,
         "here": standing.is_here,
         "folder": str(path_of(weight, weight.files[0]).parents[weight.files[0].path.count("/")]),
@@ -101,10 +108,11 @@ def verify_all(weights: Sequence[Weight], started: Started) -> list[Verdict]:
                 continue
             advance = started(f"{weight.name}/{file.path}", path.stat().st_size, 0)
             try:
-                sha256, verified_by = check(weight, file, path, advance=advance)
+                checked = check(weight, file, path, taken=True, advance=advance)
+                pin(weight, file, checked, "put there by hand")
             except VerificationError as error:
+                pin_as_changed(weight, file)
                 verdicts.append(Verdict(weight.name, file.path, None, None, str(error)))
                 continue
-            pin(weight, file, sha256, verified_by, "put there by hand")
-            verdicts.append(Verdict(weight.name, file.path, sha256, verified_by))
+            verdicts.append(Verdict(weight.name, file.path, checked.sha256, checked.verified_by))
     return verdicts

@@ -7,7 +7,9 @@ import errno
 import hashlib
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 from inscene.errors import VerificationError
 from inscene.weights.folder import path_of
@@ -15,6 +17,9 @@ from inscene.weights.manifest import File, Weight
 from inscene.weights.pins import Pin, read_pins, write_pin
 
 CHUNK_BYTES = 4 * 2**20
+GIT_UP_TO_BYTES = 64 * 2**20
+"""Larger ones are always stored by their SHA-256."""
+FOUND_CHANGED = -1
 Advance = Callable[[int], None]
 """Called with the bytes that have been worked on since the last call."""
 
@@ -39,21 +44,22 @@ def state_of(weight: Weight, file: File, pins: Mapping[str, Pin]) -> State:
         facts = path_of(weight, file).stat()
     except OSError:
         return State.MISSING
-    if file.bytes is not None and facts.st_size != file.bytes:
-        return State.CHANGED
     pin = pins.get(key_of(weight, file))
-    if pin is None or pin.modified_ns != facts.st_mtime_ns:
+    if not file.may_have(facts.st_size) or (pin is not None and pin.modified_ns == FOUND_CHANGED):
+        return State.CHANGED
+    if pin is None or (pin.modified_ns, pin.changed_ns) != (facts.st_mtime_ns, facts.st_ctime_ns):
         return State.UNVERIFIED
     return State.HERE if pin.bytes == facts.st_size and file.fits(pin.sha256) else State.CHANGED
 
 
-def sha256_of(path: Path, advance: Advance = lambda count: None) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK_BYTES):
-            digest.update(chunk)
-            advance(len(chunk))
-    return digest.hexdigest()
+@dataclass(frozen=True)
+class Checked:
+    """What hashing a file found."""
+
+    sha256: str
+    verified_by: str
+    identity: tuple[int, int, int]
+    """Inode, size and time of the content that was hashed."""
 
 
 def check(
@@ -61,25 +67,36 @@ def check(
     file: File,
     path: Path,
     *,
-    stated_sha256: str | None = None,
+    stated: str | None = None,
+    taken: bool = False,
     advance: Advance = lambda count: None,
-) -> tuple[str, str]:
-    """The SHA-256 of a file that may become, or is, the weight's; and what vouches for it
-    (``manifest``, ``hub``, ``pin`` or nothing but its size: ``first download``).
+) -> Checked:
+    """Hash a file that may become, or is, the weight's, and compare it with all that is known.
 
-    ``stated_sha256`` is what the hub says. Raises ``VerificationError``: it names the difference.
+    ``stated`` is what the hub says: ``sha256:…``, or ``git:…`` of a small file. ``taken``: it is
+    from a folder of the user's. Raises ``VerificationError``: it names the difference.
     """
-    size = path.stat().st_size
-    if file.bytes is not None and size != file.bytes:
-        raise _mismatch(weight, file, f"It has {size:,} bytes; the manifest says {file.bytes:,}.")
-    sha256 = sha256_of(path, advance)
+    with path.open("rb") as stream:
+        before = os.fstat(stream.fileno())
+        if not file.may_have(before.st_size):
+            about = f"{file.bytes:,}" if file.bytes is not None else f"about {file.about_mb} MB"
+            why = f"It has {before.st_size:,} bytes; the manifest says {about}."
+            raise _mismatch(weight, file, why)
+        sha256, git = _hashes(stream, before.st_size, advance)
+        identity = _identity(before)
+        if _identity(os.fstat(stream.fileno())) != identity:
+            raise _mismatch(weight, file, "It changed while it was read.")
     if not file.fits(sha256):
         wanted = file.sha256 or f"{file.sha256_prefix}…"
         raise _mismatch(weight, file, f"Its SHA-256 is {sha256}; the manifest says {wanted}.")
-    if stated_sha256 is not None and sha256 != stated_sha256:
-        raise _mismatch(weight, file, f"Its SHA-256 is {sha256}; the hub says {stated_sha256}.")
+    if stated is not None and stated not in (f"sha256:{sha256}", f"git:{git}"):
+        raise _mismatch(weight, file, f"Its hashes are {sha256}, git {git}; the hub says {stated}.")
     pin = read_pins().get(key_of(weight, file))
-    if pin is not None and pin.sha256 != sha256 and not file.hash_is_known:
+    differs = pin is not None and pin.sha256 != sha256 and not file.hash_is_known
+    # What was taken from a folder, by size alone, gives way to what the hub vouches for.
+    outranked = pin is not None and pin.verified_by == "folder" and stated is not None
+    if differs and not outranked:
+        assert pin is not None
         raise _mismatch(
             weight,
             file,
@@ -88,26 +105,60 @@ def check(
             "replaced it, and you trust that, delete its entry in pins.json before "
             "('inscene weights where').",
         )
-    if file.hash_is_known or file.sha256_prefix:
-        return sha256, "manifest"
-    if stated_sha256 is not None:
-        return sha256, "hub"
-    return sha256, "pin" if pin is not None else "first download"
+    if file.hash_is_known:
+        return Checked(sha256, "manifest", identity)
+    if stated is not None:
+        return Checked(sha256, "hub", identity)
+    if file.sha256_prefix is not None:
+        return Checked(sha256, "prefix", identity)
+    if pin is not None and pin.sha256 == sha256:
+        return Checked(sha256, pin.verified_by, identity)
+    return Checked(sha256, "folder" if taken else "first download", identity)
 
 
-def pin(weight: Weight, file: File, sha256: str, verified_by: str, origin: str) -> None:
-    """Remember that the file in its place was found to be this one."""
+def pin(weight: Weight, file: File, checked: Checked, origin: str) -> None:
+    """Remember that the file in its place was found to be this one. Raises ``VerificationError``
+    where it is another one by now."""
     facts = path_of(weight, file).stat()
+    if _identity(facts) != checked.identity:
+        raise _mismatch(weight, file, "It changed after it was read.")
     previous = read_pins().get(key_of(weight, file))
-    if previous is not None and previous.sha256 == sha256:
-        verified_by, origin = previous.verified_by, previous.origin
-    new = Pin(sha256, facts.st_size, facts.st_mtime_ns, verified_by, origin)
+    if previous is not None and previous.sha256 == checked.sha256:
+        origin = previous.origin
+    times = facts.st_mtime_ns, facts.st_ctime_ns
+    _write(weight, file, Pin(checked.sha256, facts.st_size, *times, checked.verified_by, origin))
+
+
+def pin_as_changed(weight: Weight, file: File) -> None:
+    """Remember that the file in its place is not what it was."""
+    previous = read_pins().get(key_of(weight, file))
+    if previous is not None:
+        _write(weight, file, replace(previous, modified_ns=FOUND_CHANGED))
+
+
+def _write(weight: Weight, file: File, new: Pin) -> None:
     try:
         write_pin(key_of(weight, file), new)
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
         # A folder that others keep: the file is hashed in each process.
+
+
+def _identity(facts: os.stat_result) -> tuple[int, int, int]:
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
+def _hashes(stream: BinaryIO, size_bytes: int, advance: Advance) -> tuple[str, str]:
+    """SHA-256, and the name that git would give it: the hub states that of small files."""
+    sha256, git = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % size_bytes)
+    small = size_bytes <= GIT_UP_TO_BYTES
+    while chunk := stream.read(CHUNK_BYTES):
+        sha256.update(chunk)
+        if small:
+            git.update(chunk)
+        advance(len(chunk))
+    return sha256.hexdigest(), git.hexdigest() if small else ""
 
 
 def put_in_place(temporary: Path, final: Path) -> None:

@@ -22,8 +22,8 @@ from inscene.bench.methods.command import safe_stem
 from inscene.errors import MachineError, SampleError
 
 ODD_IDS = (
-    "anna/01 a.jpg", "anna/01_a.jpg", "-rf.png", "--help", "ü@ñ/写真.png", "a'b\"c;$(x).jpg", "x.y.z",
-    "A", "a", "%s{input}*?[0]", "n" * 300,
+    "anna/01 a.jpg", "anna/01_a.jpg", "-rf.png", "--help", "ü@ñ/写真.png", "a'b\"c;$(x).jpg",
+    "x.y.z", "A", "a", "%s{input}*?[0]", "n" * 300,
 )  # fmt: skip
 """Slashes, blanks, dashes, quotes, patterns, case, length."""
 

@@ -32,7 +32,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory, inscene) -> Path:
 
 def test_the_sheet(scenes: Path, inscene, tmp_path: Path) -> None:
     done = inscene("inspect", scenes, "--faces", tmp_path / "sheet.png")
-    assert "sheet.png: 1 faces" in done.stderr
+    assert "sheet.png: 1 faces" in done.stdout
     sheet = np.asarray(Image.open(tmp_path / "sheet.png").convert("RGB"))
     green = np.argwhere((sheet == BOX).all(-1))
     red = np.argwhere((sheet == POINTS5).all(-1))

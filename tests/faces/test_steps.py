@@ -333,7 +333,7 @@ def test_weights_that_were_changed(
         ({"detect_faces": {"detector": "mtcnn", "sizes_px": [320]}}, "mtcnn takes no sizes_px"),
         ({"detect_faces": {"detector": "retinaface"}}, "detector"),
         ({"detect_faces": {"detector": "scrfd", "sizes_px": [100]}}, "multiple of 32"),
-        ({"detect_faces": {"detector": "scrfd", "weights": "nothing"}}, "no weight 'nothing'"),
+        ({"detect_faces": {"detector": "scrfd", "weights": "nothing"}}, "no weights 'nothing'"),
         ({"identity": {"references": "/nowhere"}}, "no folder of references"),
         ({"identity": {"references": ".", "embedder": "ir_se50"}}, "published a threshold"),
         ({"identity": {"references": ".", "min": 2}}, "min"),

@@ -35,6 +35,8 @@ class Fault:
     content: bytes | None = None
     """Sent instead of the file's."""
     ignore_range: bool = False
+    etag: bool = True
+    content_type: str | None = None
     methods: tuple[str, ...] = ("GET",)
 
 
@@ -198,9 +200,13 @@ def _handler(hub: LoopbackHub) -> type[BaseHTTPRequestHandler]:
             if content is None:
                 return self._answer(404, b"", {"X-Error-Code": "EntryNotFound"})
             body = content if fault.content is None else fault.content
+            if fault.content_type is not None:
+                facts = facts | {"Content-Type": fault.content_type}
             start, status = 0, 200
+            facts = {"ETag": f'"{_etag(body)}"'} | facts if fault.etag else facts
             asked = re.match(r"bytes=(\d+)-$", self.headers.get("Range", ""))
-            if asked and self.command == "GET" and not fault.ignore_range:
+            same = self.headers.get("If-Range") in (None, facts.get("ETag"))
+            if asked and same and self.command == "GET" and not fault.ignore_range:
                 start, status = int(asked[1]), 206
                 if start >= len(body):
                     return self._answer(416, b"", {"Content-Range": f"bytes */{len(body)}"})

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from tiny_weights.metrics import METRIC_FILES
 
 from inscene.shipped import shipped_folder
 from loopback.hub import LoopbackHub
@@ -34,11 +35,13 @@ def publish_models(hub: LoopbackHub, names: Sequence[str], manifest: Path) -> No
         unpacked = _members(published[weight["archive"]["path"]]) if "archive" in weight else {}
         if "repo" in weight:
             below = weight.get("subfolder", "")
+            here = hub.repos.get(weight["repo"])  # one may have several weights
             hub.add_repo(
                 weight["repo"],
-                {f"{below}/{path}".lstrip("/"): content for path, content in published.items()},
+                {**(here.files if here else {}),
+                 **{f"{below}/{path}".lstrip("/"): content for path, content in published.items()}},
                 gated=weight.get("gated", False),
-            )
+            )  # fmt: skip
         for file in [*weight["files"], *([weight["archive"]] if "archive" in weight else [])]:
             for unknown in ("bytes", "about_mb", "sha256", "sha256_prefix"):
                 file.pop(unknown, None)
@@ -78,9 +81,18 @@ def _ir_se50(folder: Path) -> None:
     write_ir_se50(folder / "recognition_arcface_ir_se50.pth")
 
 
+def _metric(name: str) -> Callable[[Path], None]:
+    def build(folder: Path) -> None:
+        file, write = METRIC_FILES[name]
+        write(folder / file)
+
+    return build
+
+
 BUILDERS: dict[str, Callable[[Path], None]] = {
     "buffalo_l": _insightface("buffalo_l"),
     "antelopev2": _insightface("antelopev2"),
     "yolov8n-face": _yolov8n_face,
     "ir-se-50": _ir_se50,
+    **{name: _metric(name) for name in METRIC_FILES},
 }

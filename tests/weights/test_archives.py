@@ -71,6 +71,17 @@ def link() -> bytes:
     return buffer.getvalue()
 
 
+def encrypted() -> bytes:
+    """The flag that says so; Python cannot write one."""
+    data = bytearray(packed({"det.onnx": DET, "rec.onnx": REC}))
+    for marker, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        place = data.find(marker)
+        while place >= 0:
+            data[place + offset] |= 1
+            place = data.find(marker, place + 1)
+    return bytes(data)
+
+
 GOOD = {"det.onnx": DET, "rec.onnx": REC}
 
 
@@ -88,13 +99,16 @@ GOOD = {"det.onnx": DET, "rec.onnx": REC}
         (packed(GOOD | {"again/det.onnx": DET}), "2 files named"),
         (packed(GOOD)[:-40], "sound ZIP"),
         (body(4, 1000), "sound ZIP"),
+        (packed(GOOD).replace(packed(GOOD)[200:260], bytes(60)), "sound ZIP"),
+        (encrypted(), "sound ZIP"),
     ],
     ids=["up", "up inside", "absolute", "backslash", "drive", "bomb", "link", "lacks one",
-         "twice", "truncated", "no zip"],
+         "twice", "truncated", "no zip", "broken", "encrypted"],
 )  # fmt: skip
 def test_refused(hub, write_manifest, tmp_path: Path, pack: bytes, says: str) -> None:
     weight = publish(hub, write_manifest, pack)
     with pytest.raises(VerificationError, match=says):
         pull(weight)
     assert not list(tmp_path.rglob("evil*"))
+    assert not list((weights_folder() / "pack").glob("*.part"))
     assert not list((weights_folder() / "pack").glob("*.onnx*"))

@@ -16,6 +16,7 @@ from inscene.weights.folder import weights_folder
 from inscene.weights.manifest import Weight
 from inscene.weights.pins import read_pins
 from inscene.weights.pull import pull
+from inscene.weights.survey import survey, verify_all
 
 ONE, SMALL = body(1), body(2, 100)
 
@@ -50,7 +51,7 @@ def test_a_repository(hub: LoopbackHub, weight: Weight) -> None:
     assert (folder / "conf/config.json").read_bytes() == SMALL
     pins = read_pins()
     assert pins["net/model.safetensors"].verified_by == "manifest"
-    assert pins["net/conf/config.json"].verified_by == "first download"
+    assert pins["net/conf/config.json"].verified_by == "hub"
     assert pins["net/conf/config.json"].origin.endswith(hub.repos["org/net"].commit)
     assert pull(weight).there == pulled.fetched
 
@@ -117,7 +118,11 @@ def test_a_token_does_not_follow_a_redirect(hub: LoopbackHub, write_manifest) ->
 def test_a_fault_that_passes(release: Weight, hub: LoopbackHub, faults: list[Fault]) -> None:
     hub.add_fault("v1/net.pth", *faults)
     counted: list[int] = []
-    pull(release, lambda what, size, have: counted.append)
+
+    def started(what: str, size: int, have: int):
+        return (lambda count: None) if what.startswith("verify") else counted.append
+
+    pull(release, started)
     assert find_file("net").read_bytes() == ONE
     assert sum(counted) == len(ONE)  # what the progress bar was told
     assert left_over() == ["net.pth"]
@@ -152,7 +157,7 @@ def test_what_came_is_not_asked_for_again(release: Weight, hub: LoopbackHub) -> 
         return lambda count: None
 
     pull(release, started)  # as another process would
-    assert begun == [("net/net.pth", len(ONE), came)]
+    assert begun == [("net/net.pth", len(ONE), came), ("verify net/net.pth", len(ONE), 0)]
     assert hub.gets("net.pth")[-1].range == f"bytes={came}-"
     assert find_file("net").read_bytes() == ONE
 
@@ -165,11 +170,141 @@ def test_a_part_of_another_file_is_found_out(release: Weight) -> None:
     assert find_file("net").read_bytes() == ONE
 
 
+@pytest.mark.parametrize("etag", [True, False], ids=["with an ETag", "without"])
+def test_a_release_that_is_replaced_while_it_is_fetched(
+    hub: LoopbackHub, write_manifest, etag: bool
+) -> None:
+    """Nobody knows its hash: halves of two versions must not become one file."""
+    hub.releases["a.bin"] = ONE
+    files = [{"path": "a.bin", "url": f"{hub.url}/releases/a.bin"}]
+    weight = write_manifest({"net": {"files": files}})["net"]
+    hub.add_fault("a.bin", Fault(send_bytes=100_000, etag=etag), *[Fault(500)] * 5)
+    with pytest.raises(MachineError):
+        pull(weight)
+    hub.releases["a.bin"] = body(8)
+    hub.add_fault("a.bin", Fault(etag=etag))
+    pull(weight)
+    assert find_file("net").read_bytes() == body(8)
+
+
+def test_a_part_that_is_a_link_is_not_written_into(release: Weight, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.bin"
+    mine.write_bytes(ONE[:1000])
+    part = weights_folder() / "net" / "net.pth.part"
+    part.parent.mkdir(parents=True)
+    os.link(mine, part)
+    pull(release)
+    assert mine.read_bytes() == ONE[:1000]
+
+
+def test_a_web_page_is_no_model(hub: LoopbackHub, write_manifest) -> None:
+    hub.releases["a.bin"] = b"login please"
+    files = [{"path": "a.bin", "about_mb": 50, "url": f"{hub.url}/releases/a.bin"}]
+    weight = write_manifest({"net": {"files": files}})["net"]
+    with pytest.raises(VerificationError, match="about 50"):
+        pull(weight)
+    assert left_over() == []
+    hub.add_fault("a.bin", Fault(content_type="text/html; charset=utf-8"))
+    with pytest.raises(MachineError, match="a web page"):
+        pull(weight)
+
+
+def test_a_small_file_of_the_hub_is_compared_too(hub: LoopbackHub, weight: Weight) -> None:
+    hub.add_fault("sub/conf/config.json", Fault(content=body(7, 100)))
+    with pytest.raises(VerificationError, match="the hub says git:"):
+        pull(weight)
+    pull(weight)
+    assert read_pins()["net/conf/config.json"].verified_by == "hub"
+
+
+def test_bit_rot_is_found_and_mended(release: Weight) -> None:
+    """Neither size nor time tell."""
+    pull(release)
+    path = find_file("net")
+    facts = path.stat()
+    path.write_bytes(body(3))
+    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    (verdict,) = verify_all([release], lambda *begins: lambda count: None)
+    assert "not the file it should be" in str(verdict.problem)
+    (standing,) = survey([release])
+    assert standing.in_words == "changed"
+    assert pull(release).fetched == ("net.pth",)
+    assert find_file("net").read_bytes() == ONE
+
+
+def test_a_file_that_changes_while_it_is_read(
+    release: Weight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from inscene.weights import verify
+
+    pull(release)
+    path = find_file("net")
+    os.utime(path, (1, 1))
+    hashes = verify._hashes
+
+    def slow(stream, size_bytes, advance):
+        found = hashes(stream, size_bytes, advance)
+        path.write_bytes(body(3))
+        return found
+
+    monkeypatch.setattr(verify, "_hashes", slow)
+    with pytest.raises(VerificationError, match="changed while it was read"):
+        find_file("net")
+
+
+def test_a_folder_that_others_keep_may_be_read_only(
+    release: Weight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from filelock import FileLock
+
+    pull(release)
+
+    def refused(*arguments: object, **more: object) -> None:
+        raise PermissionError(30, "Read-only file system")
+
+    monkeypatch.setattr(FileLock, "acquire", refused)
+    assert pull(release).there == ("net.pth",)
+    find_file("net").unlink()
+    with pytest.raises(MachineError, match="set INSCENE_WEIGHTS"):
+        pull(release)
+
+
+def test_files_of_one_name_are_not_mixed_up(hub: LoopbackHub, write_manifest, tmp_path) -> None:
+    hub.add_repo("org/vit", {"config.json": SMALL})
+    hub.add_repo("org/res", {"config.json": body(4, 100)})
+    both = {
+        name: {"repo": f"org/{name}", "files": [{"path": "config.json"}]} for name in ("vit", "res")
+    }
+    manifest = write_manifest(both)
+    usb = tmp_path / "usb"
+    (usb / "vit").mkdir(parents=True)
+    (usb / "config.json").write_bytes(body(4, 100))
+    with pytest.raises(UsageError, match="usb/vit only"):
+        pull(manifest["vit"], source=usb)
+    (usb / "vit" / "config.json").write_bytes(SMALL)
+    pull(manifest["vit"], source=usb)
+    assert find_file("vit").read_bytes() == SMALL
+    assert read_pins()["vit/config.json"].verified_by == "folder"
+
+
+def test_what_was_taken_by_size_alone_gives_way_to_the_hub(
+    hub: LoopbackHub, write_manifest, tmp_path: Path
+) -> None:
+    hub.add_repo("org/net", {"a.bin": ONE})
+    weight = write_manifest({"net": {"repo": "org/net", "files": [{"path": "a.bin"}]}})["net"]
+    (tmp_path / "a.bin").write_bytes(body(6))
+    pull(weight, source=tmp_path)
+    find_file("net").unlink()
+    pull(weight)
+    assert find_file("net").read_bytes() == ONE
+    assert read_pins()["net/a.bin"].verified_by == "hub"
+
+
 @pytest.mark.parametrize(
     ("fault", "error", "says"),
     [
         (Fault(404), MachineError, "no such file"),
-        (Fault(403), MachineError, "who you are"),
+        (Fault(403), MachineError, "A proxy or a limit"),
         (Fault(410), MachineError, "answers 410"),
         (Fault(content=body(7)), VerificationError, "not the file it should be"),
         (Fault(content=b"<html>sorry</html>"), MachineError, "error page"),
@@ -227,7 +362,7 @@ def test_a_prefix_of_the_hash_is_enough(hub: LoopbackHub, write_manifest) -> Non
     )
     manifest = write_manifest({"good": good, "bad": bad})
     pull(manifest["good"])
-    assert read_pins()["good/a.bin"].verified_by == "manifest"
+    assert read_pins()["good/a.bin"].verified_by == "prefix"
     with pytest.raises(VerificationError, match="00000000"):
         pull(manifest["bad"])
 

@@ -41,11 +41,11 @@ def main(command: list[str]) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
-    sys.exit(code)
+    os._exit(code)  # the thread still reads: an orderly end would wait for its locks
 
 
 def _end_with_input(child: subprocess.Popen[bytes]) -> None:
-    sys.stdin.buffer.read()
+    os.read(sys.stdin.fileno(), 1)
     _end_group(child.pid)
 
 

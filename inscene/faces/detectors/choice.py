@@ -10,6 +10,7 @@ from typing import Any, Literal
 from inscene.doctor.machine import version_of
 from inscene.errors import RecipeError
 from inscene.faces.detectors import FaceDetector
+from inscene.suggest import did_you_mean
 from inscene.threads import model_threads
 from inscene.weights.locate import find_file, hash_of
 
@@ -32,6 +33,12 @@ class DetectorChoice:
         for option in ("weights", "min_score", "sizes_px"):
             if getattr(self, option) is not None and option not in known.options:
                 raise RecipeError(f"the detector {self.name} takes no {option}")
+
+        if self.weights is not None and self.weights not in known.weights_known:
+            raise RecipeError(
+                f"the detector {self.name} has no weights {self.weights!r}",
+                next_step=did_you_mean(self.weights, known.weights_known),
+            )
 
     def open(self) -> FaceDetector:
         """Load it, once a process however many steps ask for it. Raises ``MachineError`` for
@@ -67,6 +74,7 @@ class DetectorChoice:
 class _Known:
     open: Callable[[DetectorChoice], FaceDetector]
     weights: tuple[str, str | None] | None = None
+    weights_known: tuple[str, ...] = ()
     package: str | None = None
     options: tuple[str, ...] = ()
 
@@ -102,9 +110,10 @@ def _opened(choice: DetectorChoice, weight_hash: str | None) -> FaceDetector:
 
 _ALL = ("weights", "min_score", "sizes_px")
 _FILES = {"buffalo_l": "det_10g.onnx", "antelopev2": "scrfd_10g_bnkps.onnx"}
+_YOLO = ("yolov8n-face", "yolov8m-face")
 _KNOWN: dict[DetectorName, _Known] = {
     "mtcnn": _Known(_mtcnn, package="facenet-pytorch", options=("min_score",)),
-    "yolov8-face": _Known(_yolov8_face, ("yolov8n-face", None), "ultralytics", _ALL),
-    "scrfd": _Known(_scrfd, ("buffalo_l", _FILES["buffalo_l"]), "insightface", _ALL),
+    "yolov8-face": _Known(_yolov8_face, ("yolov8n-face", None), _YOLO, "ultralytics", _ALL),
+    "scrfd": _Known(_scrfd, ("buffalo_l", _FILES["buffalo_l"]), tuple(_FILES), "insightface", _ALL),
     "metadata": _Known(_metadata),
 }

@@ -75,7 +75,7 @@ class Identity(Step):
 
     def fingerprint(self) -> dict[str, Any]:
         return {
-            "references": ReferenceFolder(Path(self.references)).fingerprint(),
+            "reference_photographs": ReferenceFolder(Path(self.references)).fingerprint(),
             "embedder": self.embedder,
             "weights": self._known.weight_hash(),
             "against": self.against,
@@ -114,7 +114,7 @@ class Identity(Step):
     ) -> Outcome:
         assert row.pixels is not None, "decode comes first"
         others = gallery.without(row.columns.get("sha256"))
-        made_from = gallery.named(row.columns.get("file_id"))
+        made_from = gallery.named(row.columns.get("file_id"), row.columns.get("sha256"))
         crops = [identity_crop(row.pixels, f.landmarks5, embedder.template) for f in faces]
         scores = [
             score_identity(one, conditioning=made_from, gallery=others)

@@ -1,0 +1,124 @@
+"""Metrics whose networks are pyiqa's, with random weights that were pulled by the real code."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from loopback.hub import LoopbackHub
+from loopback.models import publish_models
+from synthetic_photos import synthetic_photo
+from tiny_weights.metrics import METRIC_FILES, untrained_timm
+
+from inscene.quality.registry import METRICS
+
+MANIQA_CROPS = 1
+"""Of 20: on a CPU each of them takes seconds. The crops are pyiqa's own code in any case."""
+
+Environment = dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def _pulled(tmp_path_factory: pytest.TempPathFactory, inscene) -> Environment:
+    pytest.importorskip("pyiqa", reason="extra: bench")
+    folder = tmp_path_factory.mktemp("metric-weights")
+    with LoopbackHub() as hub, pytest.MonkeyPatch.context() as patch:
+        publish_models(hub, list(METRIC_FILES), folder / "manifest.yaml")
+        weights = {
+            "INSCENE_WEIGHTS": str(folder / "weights"),
+            "INSCENE_WEIGHTS_MANIFEST": str(folder / "manifest.yaml"),
+        }
+        for name, value in (hub.environment(folder / "hf") | weights).items():
+            patch.setenv(name, value)
+        inscene("weights", "pull", *METRIC_FILES)
+    return weights
+
+
+@pytest.fixture
+def metric_weights(_pulled: Environment, monkeypatch: pytest.MonkeyPatch) -> Environment:
+    """The weights of all metrics are on this machine."""
+    for name, value in _pulled.items():
+        monkeypatch.setenv(name, value)
+    return _pulled
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise AssertionError(f"a connection is opened: {arguments}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+@pytest.fixture
+def load(metric_weights: Environment, no_network: None) -> Callable[[str], Any]:
+    """Our metric by its key, loaded once in a session."""
+    return _load
+
+
+@functools.cache
+def _load(key: str) -> Any:
+    scorer = METRICS[key].load()
+    if key.startswith("maniqa"):
+        scorer._network.test_sample = MANIQA_CROPS
+    return scorer
+
+
+@pytest.fixture
+def pyiqa_metric(
+    metric_weights: Environment,
+    no_network: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Callable[..., Any]]:
+    """pyiqa's ``create_metric`` itself, the same files in its cache under its names. timm's trunks,
+    which metrics overwrite, have other random numbers here each time."""
+    import torch
+    from pyiqa import create_metric
+    from pyiqa.archs import clip_model
+    from pyiqa.utils import download_util
+
+    from inscene.quality.networks import import_with_clip
+
+    monkeypatch.setattr(download_util, "DEFAULT_CACHE_DIR", str(tmp_path / "pyiqa"))
+    monkeypatch.setattr(
+        import_with_clip("pyiqa.archs.liqe_arch"), "DEFAULT_CACHE_DIR", str(tmp_path / "pyiqa")
+    )
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
+    for name, (file, _) in METRIC_FILES.items():
+        source = Path(metric_weights["INSCENE_WEIGHTS"]) / name / file
+        folder = tmp_path / {"clip": "clip", "vgg16": "checkpoints", "alexnet": "checkpoints"}.get(
+            name.partition("-")[0], "pyiqa"
+        )
+        folder.mkdir(exist_ok=True)
+        (folder / file).symlink_to(source)
+        if folder.name == "clip":  # it compares the hash with the last folder of the address
+            sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
+            key = {"RN50.pt": "RN50", "ViT-B-32.pt": "ViT-B/32"}[file]
+            monkeypatch.setitem(clip_model._MODELS, key, f"https://nowhere/{sha256}/{file}")
+
+    def create(name: str, **options: Any) -> Any:
+        metric = create_metric(name, device=torch.device("cpu"), **options)
+        if name.startswith("maniqa"):
+            metric.net.test_sample = MANIQA_CROPS
+        return metric
+
+    with untrained_timm():
+        yield create
+
+
+@pytest.fixture(scope="session")
+def photos() -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Three images and the clean ones, 240 px wide and 232 high."""
+    rng = np.random.default_rng(7)
+    clean = [np.asarray(synthetic_photo(index, 240, 232)) for index in range(3)]
+    noise = [rng.normal(0, 12 * (1 + index), clean[0].shape) for index in range(3)]
+    pairs = zip(clean, noise, strict=True)
+    return [np.clip(photo + one, 0, 255).astype(np.uint8) for photo, one in pairs], clean
