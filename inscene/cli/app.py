@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 
 from inscene import __version__
-from inscene.cli import bench, build, dataset, degrade, demo, doctor, inspect, unbuilt, weights
+from inscene.cli import (
+    bench,
+    build,
+    dataset,
+    degrade,
+    demo,
+    doctor,
+    inspect,
+    leaderboard,
+    unbuilt,
+    weights,
+)
 from inscene.cli.console import report_error
 from inscene.errors import InsceneError, MachineError
 
@@ -47,7 +58,7 @@ _train = unbuilt.group("train", "Train FaDeX or the restorer.")
 app.add_typer(_train, name="train", rich_help_panel=MEASURE)
 unbuilt.register(app, "restore", MEASURE)
 app.command(rich_help_panel=MEASURE)(bench.bench)
-app.command(rich_help_panel=MEASURE)(bench.leaderboard)
+app.command(rich_help_panel=MEASURE)(leaderboard.leaderboard)
 app.command(rich_help_panel=SHARE)(inspect.inspect)
 app.command(rich_help_panel=SHARE)(dataset.verify)
 app.command(rich_help_panel=SHARE)(dataset.funnel)

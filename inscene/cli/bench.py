@@ -1,31 +1,20 @@
-"""``inscene bench`` and ``inscene leaderboard``"""
+"""``inscene bench``"""
 
 from __future__ import annotations
 
-import enum
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from inscene.cli import options as opt
 from inscene.cli.console import print_json, print_summary, say
 from inscene.cli.execute import run_shown
-from inscene.cli.unbuilt import not_built
 from inscene.errors import ExitCode, InsceneError, UsageError
 
 if TYPE_CHECKING:
-    from inscene.bench.leaderboard import Format as TextFormat
     from inscene.bench.run import Bench
     from inscene.engine.run import Plan, Summary
-
-
-class Format(enum.StrEnum):
-    table = "table"
-    markdown = "markdown"
-    csv = "csv"
-    latex = "latex"
-    html = "html"
 
 
 def bench(
@@ -138,22 +127,3 @@ def _print_plan(
     for key, why in metrics.items():
         if why != "ok":
             print(f"  n/a: {key}: {why}")
-
-
-def leaderboard(
-    results: Annotated[list[str], typer.Argument(help="Folders that inscene bench wrote.")],
-    format_: Annotated[Format, typer.Option("--format", "-f")] = Format.table,
-    out: opt.OutFile = None,
-) -> None:
-    """Rank methods by their mean scores."""
-    from inscene.bench.leaderboard import load_boards, render
-
-    if format_ in (Format.latex, Format.html):
-        raise not_built(f"leaderboard --format {format_.value}")
-    text = render(load_boards(results), cast("TextFormat", format_.value))
-    if out is None:
-        print(text)
-    else:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text + "\n", encoding="utf-8")
-        say(f"wrote {out}")

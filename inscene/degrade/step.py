@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from inscene import images
+from inscene.degrade.arrays import ByteImage
 from inscene.degrade.operator import Operator, load_operator
 from inscene.degrade.pool import check as check_pool
 from inscene.degrade.pool import deal, default_size
@@ -102,6 +103,7 @@ class Degrade(Step):
                     "hq": clean,
                     "operator": canonical_json(record),
                     "seed": record["noise_seed"],
+                    "lq_face_bbox": _box_at(row.columns.get("face_bbox"), row.pixels, lq),
                 }
                 rows.append(Row(row.input_id, {**row.columns, **made}))
             return Keep(tuple(rows))
@@ -175,3 +177,12 @@ class Degrade(Step):
     def _psf_field(self) -> PsfField | None:
         name = self.varying_blur
         return PsfField.load(name) if name is not None and name.endswith(".npz") else None
+
+
+def _box_at(box: Sequence[float] | None, clean: ByteImage, lq: ByteImage) -> list[float] | None:
+    """A box of the clean image in px of its LQ."""
+    if box is None:
+        return None
+    (height, width), (lq_height, lq_width) = clean.shape[:2], lq.shape[:2]
+    scales = (lq_width / width, lq_height / height) * 2
+    return [value * scale for value, scale in zip(box, scales, strict=True)]

@@ -40,15 +40,15 @@ def restorer() -> RealesrganNcnn:
     return RealesrganNcnn()
 
 
-def test_it_is_sharper_than_bicubic_and_as_near_to_the_photo(restorer: RealesrganNcnn) -> None:
-    clean = photo()
-    lq = cv2.resize(clean, (48, 48), interpolation=cv2.INTER_CUBIC)
-    lq = cv2.imdecode(cv2.imencode(".jpg", lq, [cv2.IMWRITE_JPEG_QUALITY, 60])[1], 1)
+def test_it_is_sharper_than_bicubic_and_nearer_to_the_photo() -> None:
+    from skimage import data
+
+    clean = data.coffee()[60:252, 100:292]
+    lq = cv2.resize(clean, (48, 48), interpolation=cv2.INTER_AREA)
     ours, bicubic = (find_method(name).restore(Sample("x", 0, lq, (192, 192))) for name in NAMES)
-    assert np.array_equal(ours, restorer(lq, (192, 192)))
-    assert ours.shape == clean.shape
-    assert 1.3 * sharpness(bicubic) < sharpness(ours) < 1.5 * sharpness(clean)
-    assert psnr_y(ours, clean) > psnr_y(bicubic, clean) - 1.5
+    assert 1.5 * sharpness(bicubic) < sharpness(ours) < 1.5 * sharpness(clean)
+    assert psnr_y(ours, clean) > psnr_y(bicubic, clean)
+    assert psnr_y(ours, clean) > 20  # its channels are in order, its pixels in place
 
 
 def test_tiles_leave_no_seam(restorer: RealesrganNcnn) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +13,8 @@ import pytest
 from loopback.hub import LoopbackHub
 from loopback.models import publish_models
 from synthetic_photos import synthetic_photo
-from tiny_weights.metrics import METRIC_FILES, untrained_timm
+from tiny_weights.metrics import METRIC_FILES
+from tiny_weights.pyiqa_cache import pyiqa_finds
 
 from inscene.quality.registry import METRICS
 
@@ -73,44 +73,19 @@ def _load(key: str) -> Any:
 
 @pytest.fixture
 def pyiqa_metric(
-    metric_weights: Environment,
-    no_network: None,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    metric_weights: Environment, no_network: None, tmp_path: Path
 ) -> Iterator[Callable[..., Any]]:
-    """pyiqa's ``create_metric`` itself, the same files in its cache under its names. timm's trunks,
-    which metrics overwrite, have other random numbers here each time."""
+    """pyiqa's ``create_metric`` itself, with the same files in a cache of its own."""
     import torch
     from pyiqa import create_metric
-    from pyiqa.archs import clip_model
-    from pyiqa.utils import download_util
 
-    from inscene.quality.networks import import_with_clip
-
-    monkeypatch.setattr(download_util, "DEFAULT_CACHE_DIR", str(tmp_path / "pyiqa"))
-    monkeypatch.setattr(
-        import_with_clip("pyiqa.archs.liqe_arch"), "DEFAULT_CACHE_DIR", str(tmp_path / "pyiqa")
-    )
-    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
-    for name, (file, _) in METRIC_FILES.items():
-        source = Path(metric_weights["INSCENE_WEIGHTS"]) / name / file
-        folder = tmp_path / {"clip": "clip", "vgg16": "checkpoints", "alexnet": "checkpoints"}.get(
-            name.partition("-")[0], "pyiqa"
-        )
-        folder.mkdir(exist_ok=True)
-        (folder / file).symlink_to(source)
-        if folder.name == "clip":  # it compares the hash with the last folder of the address
-            sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
-            key = {"RN50.pt": "RN50", "ViT-B-32.pt": "ViT-B/32"}[file]
-            monkeypatch.setitem(clip_model._MODELS, key, f"https://nowhere/{sha256}/{file}")
-
-    def create(name: str, **options: Any) -> Any:
-        metric = create_metric(name, device=torch.device("cpu"), **options)
+    def create(name: str) -> Any:
+        metric = create_metric(name, device=torch.device("cpu"))
         if name.startswith("maniqa"):
             metric.net.test_sample = MANIQA_CROPS
         return metric
 
-    with untrained_timm():
+    with pyiqa_finds(Path(metric_weights["INSCENE_WEIGHTS"]), tmp_path):
         yield create
 
 

@@ -82,9 +82,9 @@ def test_many_images_go_by_the_moments() -> None:
 def test_needs_two_images() -> None:
     a = features(3, 16, 8)
     for one, other in [(a[:1], a), (a, a[:1]), (a[:0], a)]:
-        with pytest.raises(ValueError, match="at least two images in each set, got [01]"):
+        with pytest.raises(ValueError, match=r"at least two images in each set, got [01]"):
             frechet_from_features(one, other)
-        with pytest.raises(ValueError, match="at least two images in each set, got [01]"):
+        with pytest.raises(ValueError, match=r"at least two images in each set, got [01]"):
             frechet_from_moments(Moments.of(one), Moments.of(other))
 
 
@@ -104,6 +104,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.mark.filterwarnings("ignore:'mode' parameter is deprecated:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:The `disp` argument is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:Matrix is singular:RuntimeWarning")
 @pytest.mark.filterwarnings("ignore:The parameter 'pretrained' is deprecated:UserWarning")
 @pytest.mark.filterwarnings("ignore:Arguments other than a weight enum:UserWarning")
 def test_agrees_with_pyiqa(load, pyiqa_metric, folders: list[Path]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from inscene.bench.leaderboard.board import Board, Cell, Line, displayed
 from inscene.bench.leaderboard.intervals import FEW_CLUSTERS, RESAMPLES, SEED
@@ -26,9 +26,7 @@ def board_sheets(board: Board, published: Sequence[PublishedBlock] = ()) -> list
 def _means(board: Board, published: Sequence[PublishedBlock]) -> Sheet:
     notes = Notes()
     marked = {metric.key: board.marks(metric) for metric in board.metrics}
-    rows = tuple(
-        Row(line.method, _entries(board, line, marked, notes)) for line in board.lines
-    )
+    rows = tuple(Row(line.method, _entries(board, line, marked, notes)) for line in board.lines)
     heads = [Head("method"), *(metric_head(metric) for metric in board.metrics)]
     if board.baseline is not None:
         heads.append(Head(f"wins against {board.baseline}"))
@@ -59,18 +57,15 @@ def _entries(
         entries.append(_wins(board, line))
     entries.append(Entry(str(line.samples), number=line.samples))
     seconds = line.restore_s
-    entries.append(
-        Entry("") if seconds is None else Entry(f"{seconds:.3f}", number=seconds)
-    )
+    entries.append(Entry("") if seconds is None else Entry(f"{seconds:.3f}", number=seconds))
     return tuple(entries)
 
 
 def _entry(board: Board, line: Line, metric: Metric, mark: Mark, notes: Notes) -> Entry:
     cell = line.cells.get(metric.key)
     if cell is None:
-        asked = "was not asked for" if line.failures.keys() == set() else "has no sample"
-        return Entry(_NOT_AVAILABLE, notes=(notes.number(f"{metric.title}: {line.method} {asked}."),)
-                     if asked == "was not asked for" else _failure_notes(line, notes))  # fmt: skip
+        unasked = (notes.number(f"{line.method} was not scored with {metric.title}."),)
+        return Entry(_NOT_AVAILABLE, notes=_failure_notes(line, notes) or unasked)
     if cell.mean is None:
         return Entry(_NOT_AVAILABLE, notes=(notes.number(_why(metric, cell)),))
     text = displayed(metric, cell.mean)
@@ -106,8 +101,7 @@ def _why(metric: Metric, cell: Cell) -> str:
     return f"{metric.title}: {reason}. {next_step}".rstrip()
 
 
-def _counted(reasons: dict[str, int] | object) -> str:
-    assert hasattr(reasons, "items")
+def _counted(reasons: Mapping[str, int]) -> str:
     return ", ".join(f"{reason} ({count})" for reason, count in sorted(reasons.items()))
 
 
@@ -130,20 +124,21 @@ def _remarks(board: Board) -> list[str]:
     if incomplete:
         remarks.append(INCOMPLETE)
     if any(cell.interval for line in board.lines for cell in line.cells.values()):
-        few = (
-            f" {board.clusters} clusters: intervals of so few are too narrow."
-            if board.clusters < FEW_CLUSTERS
-            else ""
-        )
+        few = " Of so few they come out too narrow." if board.clusters < FEW_CLUSTERS else ""
         remarks.append(
-            f"[…] 95 % intervals: {RESAMPLES:,} resamples of {board.clusters} "
-            f"{board.clusters_are}, seed {SEED}.{few}"
+            f"[…] 95 % intervals: {RESAMPLES:,} resamples of {_clusters(board)}, seed {SEED}.{few}"
         )
     if any(metric.of == "set" for metric in board.metrics):
         remarks.append(
             "FID: a value of the whole set, biased upwards where n is small; compare at equal n."
         )
     return remarks
+
+
+def _clusters(board: Board) -> str:
+    each = {"identities": "a person each", "samples": "a sample with all its versions each"}
+    what = each.get(board.clusters_are, "a person each, or a sample whose person is unknown")
+    return f"{board.clusters} clusters ({what})"
 
 
 def _published(board: Board, block: PublishedBlock, width: int) -> Section:
@@ -157,9 +152,7 @@ def _published(board: Board, block: PublishedBlock, width: int) -> Section:
         if any(entry.text for entry in entries):
             padding = [Entry("")] * (width - len(entries))
             rows.append(Row(row.name, (*entries, *padding)))
-    return Section(
-        tuple(rows), f"published, not measured here: {block.title}", published=True
-    )
+    return Section(tuple(rows), f"published, not measured here: {block.title}", published=True)
 
 
 def _comparison(board: Board) -> Sheet:
@@ -178,7 +171,7 @@ def _comparison(board: Board) -> Sheet:
         sections=(Section(rows),),
         remarks=(
             f"[…] 95 % interval of the mean difference; share of samples on which the method is "
-            f"better; p of a sign-flip test over {board.clusters} {board.clusters_are} "
+            f"better; p of a sign-flip test over {_clusters(board)} "
             f"({'exact' if board.clusters <= EXACT_CLUSTERS else '10,000 flips'}), "
             "Holm-corrected for the metrics.",
             f"† p < {SIGNIFICANT}",

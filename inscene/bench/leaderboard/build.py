@@ -100,7 +100,7 @@ def _board(
     person: str | None,
     baseline: str | None,
 ) -> Board:
-    frames = {one.method: _prepared(one.frame, person is not None) for one in results}
+    frames = {one.method: prepared(one.frame, person is not None) for one in results}
     lines = []
     for one in results:
         frame = frames[one.method]
@@ -127,7 +127,8 @@ def _board(
     )
 
 
-def _prepared(frame: pd.DataFrame, within_identity: bool) -> pd.DataFrame:
+def prepared(frame: pd.DataFrame, within_identity: bool = False) -> pd.DataFrame:
+    """With values as numbers and a column ``cluster``."""
     import pandas as pd
 
     return frame.assign(
@@ -169,7 +170,7 @@ def _intervals(rows: pd.DataFrame) -> dict[str, Interval | None]:
     if rows.empty:
         return {}
     grouped = rows.groupby(["cluster", "metric"])["value"].agg(["sum", "count"])
-    sums = grouped["sum"].unstack(fill_value=0.0)
+    sums = grouped["sum"].unstack(fill_value=0)
     counts = grouped["count"].unstack(fill_value=0).to_numpy(dtype=np.float64)
     return dict(
         zip(sums.columns, bootstrap_means(sums.to_numpy(dtype=np.float64), counts), strict=True)

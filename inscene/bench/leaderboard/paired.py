@@ -64,7 +64,7 @@ def compare(
         return {}
     order = [metric.key for metric in present]
     grouped = both.groupby(["cluster", "metric"])["difference"].agg(["sum", "count"])
-    sums = grouped["sum"].unstack(fill_value=0.0)[order].to_numpy(dtype=np.float64)
+    sums = grouped["sum"].unstack(fill_value=0)[order].to_numpy(dtype=np.float64)
     counts = grouped["count"].unstack(fill_value=0)[order].to_numpy(dtype=np.float64)
     ps = sign_flip_p(sums)
     found = {}

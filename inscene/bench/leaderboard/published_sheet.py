@@ -28,9 +28,7 @@ def _sheet(block: PublishedBlock) -> Sheet:
     marked = {name: {} if unranked else block.marks(name) for name in block.metrics}
     columns = [column_of(name) for name in block.metrics]
     heads = [Head("dataset" if unranked else "method")]
-    heads += [
-        Head(one.title, "" if unranked else _ARROWS[one.higher_is_better]) for one in columns
-    ]
+    heads += [Head(one.title, "" if unranked else _ARROWS[one.higher_is_better]) for one in columns]
     heads += [Head("wins")] if block.paired else []
     sections = tuple(
         Section(tuple(Row(row.name, _entries(block, row, marked)) for row in group))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,5 +53,5 @@ def fid(features: NDArray[np.float64], reference_features: NDArray[np.float64]) 
     return float(frechet_from_features(features, reference_features))
 
 
-def _matrix(features: pd.Series[object]) -> NDArray[np.float64]:
+def _matrix(features: Iterable[object]) -> NDArray[np.float64]:
     return np.stack([np.asarray(one, dtype=np.float64) for one in features])

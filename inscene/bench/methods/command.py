@@ -106,6 +106,7 @@ class Command(Method):
             ended = process.run(
                 [template.filled(argument, values) for argument in self.manifest.command],
                 self._checkout.cwd,
+                work,
                 self._log,
                 self.manifest.timeout_s * len(samples),
             )

@@ -1,8 +1,9 @@
-"""Runs a command of which nothing may outlive its purpose: ``python guard.py COMMAND...``.
+"""Runs a command of which nothing may outlive its purpose: ``python guard.py FOLDER COMMAND...``.
 
 A program of its own, standard library only. It ends everything that the command started, at
-whatever depth and in whatever session, when the command ends, and when its own standard input does:
-the worker that started it closes that to stop it, and the system does so when the worker dies.
+whatever depth and in whatever session, when the command ends, and when a byte or the end of its own
+standard input comes. The byte is the worker's, which lives on to read the outputs. Without one the
+worker has died, and nobody else is there to remove FOLDER.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import ctypes
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +22,7 @@ _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _CANNOT_START = 127  # as a shell's
 
 
-def main(command: list[str]) -> None:
+def main(folder: str, command: list[str]) -> None:
     if sys.platform == "linux":  # orphans become children of this process, which ends them
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     try:
@@ -28,7 +30,8 @@ def main(command: list[str]) -> None:
     except OSError as error:
         print(f"{command[0]} cannot be started: {error}", file=sys.stderr)
         sys.exit(_CANNOT_START)
-    threading.Thread(target=_end_with_input, args=(child,), daemon=True).start()
+    orphaned = threading.Event()
+    threading.Thread(target=_end_with_input, args=(child, orphaned), daemon=True).start()
     code = child.wait()
     _end_group(child.pid)
     while orphans := _children():
@@ -37,6 +40,8 @@ def main(command: list[str]) -> None:
                 os.kill(pid, signal.SIGKILL)
             with contextlib.suppress(OSError):
                 os.waitpid(pid, 0)
+    if orphaned.is_set():
+        shutil.rmtree(folder, ignore_errors=True)
     if code < 0:  # ended by a signal: so does this, without a core of its own
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -44,8 +49,9 @@ def main(command: list[str]) -> None:
     os._exit(code)  # the thread still reads: an orderly end would wait for its locks
 
 
-def _end_with_input(child: subprocess.Popen[bytes]) -> None:
-    os.read(sys.stdin.fileno(), 1)
+def _end_with_input(child: subprocess.Popen[bytes], orphaned: threading.Event) -> None:
+    if not os.read(sys.stdin.fileno(), 1):
+        orphaned.set()
     _end_group(child.pid)
 
 
@@ -67,4 +73,4 @@ def _children() -> list[int]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(sys.argv[1], sys.argv[2:])

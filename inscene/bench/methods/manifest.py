@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -16,7 +17,7 @@ Resize = Literal["lanczos", "none"]
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class _Head(_Model):
@@ -157,7 +158,8 @@ def _as_recipe_error(
     next_step = ""
     if first["type"] == "extra_forbidden":
         what = f"unknown key {keys[-1]!r}"
-        next_step = _near(keys[-1], model.model_fields if len(keys) == 1 else Weight.model_fields)
+        known = model.model_fields if len(keys) == 1 else ("path", "from")
+        next_step = _near(keys[-1], known)
     elif first["type"] == "missing":
         what = f"the key {'.'.join(map(str, keys))!r} is missing"
     else:
@@ -166,5 +168,5 @@ def _as_recipe_error(
     return RecipeError(what, where=source.where(*keys), next_step=next_step)
 
 
-def _near(word: object, known: Any) -> str:
+def _near(word: object, known: Iterable[str]) -> str:
     return did_you_mean(str(word), known)

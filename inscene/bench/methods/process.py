@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -52,15 +53,16 @@ class Ended:
         return f"{how}: {self.last_line}" if self.last_line else how
 
 
-def run(command: Sequence[str], cwd: Path, log: Path, timeout_s: float) -> Ended:
+def run(command: Sequence[str], cwd: Path, work: Path, log: Path, timeout_s: float) -> Ended:
     """Run to the end, or to the end of its time. Nothing that it started is left behind, whatever
-    happens to it, to this process or to the terminal. Output is added to the log."""
+    happens to it, to this process or to the terminal; nor is ``work`` if this process dies. Output
+    is added to the log."""
     with log.open("ab") as file:
         file.write(f"$ {subprocess.list2cmdline(command)}\n".encode())
         file.flush()
         begin = file.tell()
         guarded = subprocess.Popen(
-            [sys.executable, "-I", "-S", guard.__file__, *command],
+            [sys.executable, "-I", "-S", guard.__file__, str(work), *command],
             stdin=subprocess.PIPE,
             stdout=file,
             stderr=subprocess.STDOUT,
@@ -75,8 +77,8 @@ def run(command: Sequence[str], cwd: Path, log: Path, timeout_s: float) -> Ended
         except subprocess.TimeoutExpired:
             file.write(f"[inscene] stopped after {timeout_s:g} s\n".encode())
         finally:
-            guarded.stdin.close()
-            guarded.wait()
+            with contextlib.suppress(BrokenPipeError):  # it has ended
+                guarded.communicate(b"q")
     return Ended(code, _last_line(log, begin))
 
 
