@@ -13,19 +13,19 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from inscene.bench.methods import FOLDER, find_method
+from inscene.bench.methods import absolute, find_method, require
 from inscene.bench.suites import Suite, deviations
 from inscene.bench.views import ViewName
 from inscene.dataset.ledger import Ledger
 from inscene.dataset.store import is_url, open_store
 from inscene.engine import run as engine
 from inscene.engine.registry import build
-from inscene.errors import InsceneError, UsageError
+from inscene.errors import InsceneError, MachineError, UsageError
 from inscene.quality.available import why_unavailable
 from inscene.quality.registry import find_metric
 from inscene.recipe import load_recipe
@@ -52,7 +52,7 @@ class Bench:
     limit: int | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "methods", tuple(_absolute(one) for one in self.methods))
+        object.__setattr__(self, "methods", tuple(absolute(one) for one in self.methods))
         names = [find_method(method).name for method in self.methods]
         if repeated := next((name for name in names if names.count(name) > 1), None):
             raise UsageError(
@@ -113,16 +113,30 @@ def bench_of_suite(
     )
 
 
-def run_bench(bench: Bench, execute: Execute) -> list[engine.Summary]:
+def stuck_methods(bench: Bench) -> dict[str, MachineError]:
+    """Methods that cannot run on this machine, and why; the others can."""
+    stuck = {}
+    for method in bench.methods:
+        try:
+            require(find_method(method))
+        except MachineError as error:
+            stuck[method] = error
+    return stuck
+
+
+def run_bench(
+    bench: Bench, execute: Execute, without: Collection[str] = ()
+) -> list[engine.Summary]:
     """Restore and score; one summary a method. Done work is not done again; what was interrupted
-    goes on. Metrics that cannot be had are recorded with their reasons."""
+    goes on. Metrics that cannot be had are recorded with their reasons. ``without``: methods to
+    leave out."""
     unavailable = bench.unavailable
     metrics = [key for key in bench.metrics if key not in unavailable]
     summaries = []
     sets = [key for key in metrics if find_metric(key).of == "set"]
     if sets:
         _score(bench, REFERENCE, REFERENCE, sets, execute)
-    for method in bench.methods:
+    for method in (one for one in bench.methods if one not in without):
         name = find_method(method).name
         summaries.append(execute(plan_restore(bench, method), f"bench {name}"))
         restored = f"{bench.folder(name)}/restored"
@@ -200,13 +214,6 @@ def deviations_of(suite: Suite, plan: engine.Plan) -> list[str]:
     """In words, where the planned inputs are not what the suite is known to have."""
     ids = [entry.id.rpartition("@")[0] or entry.id for _, inputs in plan.shards for entry in inputs]
     return [str(one) for one in deviations(suite, ids)]
-
-
-def _absolute(method: str) -> str:
-    """A folder of outputs by its whole path: workers may run elsewhere."""
-    if not method.startswith(FOLDER) or method == FOLDER:
-        return method
-    return f"{FOLDER}{os.path.abspath(method.removeprefix(FOLDER))}"
 
 
 def _folder_name(name: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from inscene import images
-from inscene.bench.methods import Method, Sample, find_method
+from inscene.bench.methods import Method, Sample, find_method, require
 from inscene.bench.outputs import Outputs, outputs_hash
 from inscene.doctor.machine import version_of
 from inscene.engine.rows import Call, Drop, Fail, Keep, Outcome, Row, row_by_row
@@ -34,6 +34,7 @@ class Restore(Step):
 
     def setup(self, context: StepContext) -> Call:
         method = find_method(self.method)
+        require(method)
 
         def restore(rows: Sequence[Row]) -> list[Outcome]:
             samples = [self._sample(row) for row in rows]

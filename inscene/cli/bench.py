@@ -85,13 +85,18 @@ def bench(
     def execute(one: Plan, title: str) -> Summary:
         return run_shown(one, who, title)
 
-    summaries = bench_run.run_bench(wanted, execute)
+    stuck = bench_run.stuck_methods(wanted)
+    for name, stop in stuck.items():
+        say(f"cannot run: {name}: {stop.why} See --plan.")
+    if len(stuck) == len(wanted.methods):
+        raise next(iter(stuck.values()))
+    summaries = bench_run.run_bench(wanted, execute, set(stuck))
     if json:
         print_json([asdict(summary) for summary in summaries])
     else:
         for summary in summaries:
             print_summary(summary, as_json=False)
-    if any(summary.errors for summary in summaries):
+    if stuck or any(summary.errors for summary in summaries):
         raise typer.Exit(ExitCode.PARTIAL)
 
 

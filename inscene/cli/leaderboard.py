@@ -55,7 +55,7 @@ def leaderboard(
 ) -> None:  # fmt: skip
     """Rank methods by their mean scores, with 95 % intervals."""
     _require_one_job(results, published, against, baseline or by or with_published)
-    kind = format_.value
+    kind: AnyFormat = format_.value
     if published is not None:
         from inscene.bench.leaderboard import load_published, render_published
 

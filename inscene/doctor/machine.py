@@ -51,7 +51,7 @@ def look(weights_folder: Path) -> Machine:
         ram_bytes=total,
         ram_free_bytes=min(memory.available, total),
         disk_free_bytes=shutil.disk_usage(_existing(weights_folder)).free,
-        gpus=_nvidia_gpus(),
+        gpus=nvidia_gpus(),
     )
 
 
@@ -76,7 +76,7 @@ def _container_limit_bytes() -> int | None:
         return None
 
 
-def _nvidia_gpus() -> tuple[Gpu, ...]:
+def nvidia_gpus() -> tuple[Gpu, ...]:
     """As the driver's own tool lists them; () where it is not there or does not answer."""
     command = [
         "nvidia-smi",

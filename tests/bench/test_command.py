@@ -138,9 +138,13 @@ def test_what_a_failed_folder_run_has_written_is_used(make: Make, tmp_path: Path
     assert the_log(tmp_path).count("$ ") == 1
 
 
-def test_a_signal_is_named(make: Make) -> None:
-    with pytest.raises(SampleError, match=r"method_crashed: killed by SIGSEGV: restoring"):
-        make("os.kill(os.getpid(), 11)").restore(sample("x"))
+@pytest.mark.parametrize("name", ["SIGSEGV", "SIGKILL", "SIGPIPE", "SIGINT", "SIGTERM"])
+def test_a_signal_is_named(make: Make, name: str) -> None:
+    body = "import signal\nsignal.signal({0}, signal.SIG_DFL)\nos.kill(os.getpid(), {0})"
+    if name == "SIGKILL":
+        body = "import signal\nos.kill(os.getpid(), {0})"
+    with pytest.raises(SampleError, match=f"method_crashed: killed by {name}: restoring"):
+        make(body.format(f"signal.{name}")).restore(sample("x"))
 
 
 @SCOPES

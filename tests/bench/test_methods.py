@@ -30,8 +30,8 @@ SHIPPED = shipped_names("manifests", "methods")
 PAPER = {
     "supir", "diffbir", "resshift", "pasd", "osediff", "sinsr", "invsr", "s3diff", "redegnet",
     "codeformer", "osdface", "restoreformer-plus-plus", "faceme", "face2scene",
-    "face2scene-notokens", "face2scene-1token", "face2scene-5tokens", "face2scene-face-inserted",
-    "face2scene-cfg", "realesrgan-x4plus", "bicubic", "identity",
+    "face2scene-notokens", "face2scene-1token", "face2scene-5tokens",
+    "face2scene-cfg-1.07", "realesrgan-x4plus", "bicubic", "identity",
 }  # fmt: skip
 DOCS = Path(__file__).parents[2] / "docs" / "methods.md"
 

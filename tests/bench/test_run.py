@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -107,8 +109,6 @@ def test_outputs_are_kept_as_a_dataset(pairs: Path, tmp_path: Path, inscene) -> 
         (row["sample_id"], row["version"]): row["lq"]["bytes"]
         for row in pq.read_table(pairs / "data").to_pylist()
     }
-    import io
-
     for row in rows:
         source = np.asarray(Image.open(io.BytesIO(lq[row["sample_id"], row["version"]])))
         output = np.asarray(Image.open(io.BytesIO(row["image"]["bytes"])))
@@ -195,3 +195,62 @@ def test_examples_to_look_at(pairs: Path, tmp_path: Path) -> None:
         assert example.images["LQ"] == rows[example.title]["lq"]["bytes"]
         assert example.images["GT"] == rows[example.title]["hq"]["bytes"]
     assert len({example.images["bicubic"] for example in examples}) == 3
+
+
+def test_a_method_that_cannot_run_does_not_cost_the_others(
+    pairs: Path, tmp_path: Path, inscene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INSCENE_METHODS", str(tmp_path / "nothing"))
+    command = ["bench", "--dataset", pairs, "--metrics", "psnr", "--out", tmp_path / "out"]
+    done = inscene(*command, "--method", "s3diff", "--method", "bicubic", code=1)
+    assert "cannot run: s3diff" in done.stderr
+    assert [one.method for one in load_results([str(tmp_path / "out")])] == ["bicubic"]
+    inscene(*command, "--method", "s3diff", code=4)
+
+
+WORKS = """
+import sys, time
+from pathlib import Path
+from PIL import Image
+folder, out = Path(sys.argv[1]), Path(sys.argv[2])
+for path in sorted(folder.iterdir()):
+    lq = Image.open(path)
+    if lq.tobytes() == ODD:
+        MISHAP
+    lq.resize((4 * lq.width, 4 * lq.height)).save(out / path.name)
+"""
+
+
+@pytest.mark.parametrize(
+    ("mishap", "reason"),
+    [
+        ("raise SystemExit(3)", "restore/method_crashed"),
+        ("time.sleep(60)", "restore/method_timeout"),
+        ("continue", "restore/output_missing"),
+        ("Image.new('RGB', (3, 5)).save(out / path.name); continue", "restore/wrong_output_size"),
+    ],
+    ids=["crashes", "hangs", "writes nothing", "wrong size"],
+)  # fmt: skip
+def test_a_program_that_fails_on_one_image(
+    pairs: Path, tmp_path: Path, inscene, mishap: str, reason: str
+) -> None:
+    """The others count, the board says how many, and the run ends with 1."""
+    checkout = tmp_path / "method"
+    checkout.mkdir()
+    row = pq.read_table(pairs / "data").to_pylist()[3]
+    odd = Image.open(io.BytesIO(row["lq"]["bytes"])).tobytes()
+    script = WORKS.replace("MISHAP", mishap).replace("ODD", repr(odd))
+    (checkout / "run.py").write_text(script)
+    manifest = {
+        "kind": "command", "title": "Mine", "licence": "mine", "source": "none",
+        "checkout": str(checkout), "python": sys.executable,
+        "command": ["{python}", "{checkout}/run.py", "{input}", "{output}"],
+        "scope": "folder", "timeout_s": 3.0, "upscale": 4, "commit": None,
+    }  # fmt: skip
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(manifest))
+    done = inscene("bench", "--dataset", pairs, "--method", tmp_path / "mine.yaml",
+                   "--metrics", "psnr", "--out", tmp_path / "out", code=1)  # fmt: skip
+    assert reason in done.stdout, done.stdout
+    assert "9 kept" in done.stdout
+    board = inscene("leaderboard", tmp_path / "out").stdout
+    assert "n=9" in board or "9/10" in board or "9 of 10" in board, board

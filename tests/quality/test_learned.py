@@ -182,7 +182,7 @@ def test_windows_of_liqe(load, pyiqa_metric) -> None:
     from inscene.quality.learned import as_tensor
 
     reference = pyiqa_metric("liqe")
-    for height, width in [(224, 224), (224, 255), (256, 999), (608, 704)]:
+    for height, width in [(224, 255), (224, 352), (352, 384)]:
         image = np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
         theirs = float(reference(as_tensor([image], "cpu")))
         assert load("liqe")([image]) == pytest.approx([theirs], abs=1e-5), (height, width)

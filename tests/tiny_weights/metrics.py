@@ -199,7 +199,6 @@ METRIC_FILES: dict[str, tuple[str, Callable[[Path], None]]] = {
     "fid-inception": ("pt_inception-2015-12-05-6726825d.pth", write_inception),
     "musiq": ("musiq_koniq_ckpt-e95806b9.pth", write_musiq),
     "clip-rn50": ("RN50.pt", partial(write_clip, parts=CLIP_RN50, seed=19)),
-    "clip-vit-b32": ("ViT-B-32.pt", partial(write_clip, parts=CLIP_VIT_B32, seed=20)),
     "maniqa": ("ckpt_koniq10k.pt", partial(write_maniqa, seed=16)),
     "maniqa-pipal": ("MANIQA_PIPAL-ae6d356b.pth", partial(write_maniqa, seed=21)),
     "liqe": ("liqe_koniq.pt", write_liqe),

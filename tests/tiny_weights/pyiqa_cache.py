@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from unittest import mock
 
-from tiny_weights.metrics import METRIC_FILES, untrained_timm
+from tiny_weights.metrics import CLIP_VIT_B32, METRIC_FILES, untrained_timm, write_clip
 
 FOLDERS = {"clip": "clip", "vgg16": "checkpoints", "alexnet": "checkpoints"}
 
@@ -17,7 +17,7 @@ FOLDERS = {"clip": "clip", "vgg16": "checkpoints", "alexnet": "checkpoints"}
 def pyiqa_finds(weights: Path, cache: Path) -> Iterator[None]:
     """``create_metric`` finds the files of a folder of weights (NAME/file), linked from ``cache``.
 
-    timm's trunks, which the metrics overwrite, are random each time.
+    The trunks that metrics overwrite, timm's and LIQE's CLIP, have random numbers of their own.
     """
     import torch
     from pyiqa.archs import clip_model
@@ -25,16 +25,19 @@ def pyiqa_finds(weights: Path, cache: Path) -> Iterator[None]:
 
     from inscene.quality.networks import import_with_clip
 
-    clips = {}
     for name, (file, _) in METRIC_FILES.items():
-        source = weights / name / file
         folder = cache / FOLDERS.get(name.partition("-")[0], "pyiqa")
         folder.mkdir(exist_ok=True)
-        (folder / file).symlink_to(source)
-        if folder.name == "clip":  # pyiqa compares the hash with the last folder of the address
-            sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
-            model = {"RN50.pt": "RN50", "ViT-B-32.pt": "ViT-B/32"}[file]
-            clips[model] = f"https://nowhere/{sha256}/{file}"
+        (folder / file).symlink_to(weights / name / file)
+    write_clip(cache / "clip" / "ViT-B-32.pt", CLIP_VIT_B32, seed=20)
+    # It compares a file's hash with the last folder of its address.
+    clips = {
+        name: f"https://nowhere/{hashlib.sha256(path.read_bytes()).hexdigest()}/{path.name}"
+        for name, path in {
+            "RN50": cache / "clip" / "RN50.pt",
+            "ViT-B/32": cache / "clip" / "ViT-B-32.pt",
+        }.items()
+    }
     own = str(cache / "pyiqa")
     with ExitStack() as stack:
         for module in (download_util, import_with_clip("pyiqa.archs.liqe_arch")):

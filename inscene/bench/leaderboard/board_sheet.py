@@ -29,7 +29,7 @@ def _means(board: Board, published: Sequence[PublishedBlock]) -> Sheet:
     rows = tuple(Row(line.method, _entries(board, line, marked, notes)) for line in board.lines)
     heads = [Head("method"), *(metric_head(metric) for metric in board.metrics)]
     if board.baseline is not None:
-        heads.append(Head(f"wins against {board.baseline}"))
+        heads.append(Head(f"wins vs {board.baseline}"))
     heads += [Head("n"), Head("s/image")]
     sections = [Section(rows)]
     sections += [_published(board, block, len(heads) - 1) for block in published]
@@ -57,15 +57,18 @@ def _entries(
         entries.append(_wins(board, line))
     entries.append(Entry(str(line.samples), number=line.samples))
     seconds = line.restore_s
-    entries.append(Entry("") if seconds is None else Entry(f"{seconds:.3f}", number=seconds))
+    entries.append(Entry("") if seconds is None else Entry(_seconds(seconds), number=seconds))
     return tuple(entries)
 
 
 def _entry(board: Board, line: Line, metric: Metric, mark: Mark, notes: Notes) -> Entry:
     cell = line.cells.get(metric.key)
     if cell is None:
-        unasked = (notes.number(f"{line.method} was not scored with {metric.title}."),)
-        return Entry(_NOT_AVAILABLE, notes=_failure_notes(line, notes) or unasked)
+        why = _failure_notes(line, notes) if not line.cells else ()
+        return Entry(
+            _NOT_AVAILABLE,
+            notes=why or (notes.number(f"{line.method} was not scored with {metric.title}."),),
+        )
     if cell.mean is None:
         return Entry(_NOT_AVAILABLE, notes=(notes.number(_why(metric, cell)),))
     text = displayed(metric, cell.mean)
@@ -75,13 +78,17 @@ def _entry(board: Board, line: Line, metric: Metric, mark: Mark, notes: Notes) -
         detail = f"[{low}, {high}]"
     if board.complete(line, metric.key):
         return Entry(text, detail, mark, number=cell.mean)
-    why = [notes.number(_why(metric, cell))] if cell.missing else []
+    reasons = (notes.number(_why(metric, cell)),) if cell.missing else ()
     return Entry(
         f"{text}* (n={cell.scored})",
         detail,
-        notes=(*why, *_failure_notes(line, notes)),
+        notes=(*reasons, *_failure_notes(line, notes)),
         number=cell.mean,
     )
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.001 else f"{value:.1g}"
 
 
 def _failure_notes(line: Line, notes: Notes) -> tuple[int, ...]:
@@ -109,9 +116,9 @@ def _wins(board: Board, line: Line) -> Entry:
     won = board.wins(line)
     if won is None:
         return Entry("baseline")
-    return Entry(
-        str(won), f"{board.significant_wins(line)} significant", number=won.won / max(won.of, 1)
-    )
+    if not won.of:
+        return Entry("–")
+    return Entry(str(won), f"{board.significant_wins(line)} significant", number=won.won / won.of)
 
 
 def _remarks(board: Board) -> list[str]:
@@ -156,7 +163,8 @@ def _published(board: Board, block: PublishedBlock, width: int) -> Section:
 
 
 def _comparison(board: Board) -> Sheet:
-    metrics = [metric for metric in board.metrics if metric.of == "image"]
+    compared = {key for line in board.lines for key in line.against_baseline}
+    metrics = [metric for metric in board.metrics if metric.key in compared]
     rows = tuple(
         Row(
             line.method,
@@ -182,12 +190,16 @@ def _comparison(board: Board) -> Sheet:
 def _difference(metric: Metric, one: Comparison | None) -> Entry:
     if one is None:
         return Entry(_NOT_AVAILABLE)
-    parts = [f"{one.win_rate:.0%}", f"p={one.p_holm:.3f}"]
+    parts = [f"{one.win_rate:.0%}", _p(one.p_holm)]
     if one.interval is not None:
         low, high = (_signed(metric, end) for end in (one.interval.low, one.interval.high))
         parts.insert(0, f"[{low}, {high}]")
     text = _signed(metric, one.difference) + ("†" if one.significant else "")
     return Entry(text, " · ".join(parts), number=one.difference)
+
+
+def _p(value: float) -> str:
+    return "p<0.001" if value < 0.001 else f"p={value:.3f}"
 
 
 def _signed(metric: Metric, value: float) -> str:

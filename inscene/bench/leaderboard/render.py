@@ -41,10 +41,11 @@ def render(
 
     Raises ``SampleError`` for an example's image that cannot be decoded.
     """
+    shown = [one for one in published if any(one in nearest(published, b.suite) for b in boards)]
     if format_ == "csv":
-        return boards_csv(boards, published)
+        return boards_csv(boards, shown)
     if format_ == "json":
-        return boards_json(boards, published)
+        return boards_json(boards, shown)
     parts = [
         Part(tuple(board_sheets(board, nearest(published, board.suite))), board) for board in boards
     ]

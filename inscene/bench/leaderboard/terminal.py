@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _AS_WIDE_AS_IT_NEEDS = 1000
 _STYLES = {Mark.best: "bold green", Mark.second: "underline", Mark.none: ""}
 _SIGNS = {Mark.best: "●", Mark.second: "○", Mark.none: " "}
-_LEGEND = "● best  ○ second best"
+_LEGEND = {Mark.best: "best", Mark.second: "second best"}
 _PUBLISHED = "dim italic"
 _SMALL = "dim not bold not underline"
 
@@ -47,7 +47,10 @@ def terminal(sheet: Sheet) -> str:
         _add(table, section, marked)
     lines = [f"{superscript((number,)).strip()} {text}" for number, text in
              enumerate(sheet.notes, 1)]  # fmt: skip
-    lines += [_LEGEND] if marked else []
+    marks = {entry.mark for section in sheet.sections for row in section.rows
+             for entry in row.entries}  # fmt: skip
+    signs = [f"{_SIGNS[mark]} {text}" for mark, text in _LEGEND.items() if mark in marks]
+    lines += ["  ".join(signs)] if signs else []
     own = Console()
     text = io.StringIO()
     console = Console(
@@ -66,7 +69,8 @@ def _add(table: Table, section: Section, marked: set[int]) -> None:
 
     base = _PUBLISHED if section.published else ""
     if section.title:
-        table.add_row(Text(section.title, style="dim"))
+        # Two lines: the column of names is as wide as its longest.
+        table.add_row(Text(section.title.replace(": ", ":\n", 1), style="dim"))
     for row in section.rows:
         cells = [_cell(entry, base, column in marked) for column, entry in enumerate(row.entries)]
         table.add_row(Text(row.name, style=base), *cells)

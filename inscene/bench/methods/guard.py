@@ -44,7 +44,8 @@ def main(folder: str, command: list[str]) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     if code < 0:  # ended by a signal: so does this, without a core of its own
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        with contextlib.suppress(OSError):  # SIGKILL has no handler
+            signal.signal(-code, signal.SIG_DFL)  # Python catches SIGINT and ignores SIGPIPE
         os.kill(os.getpid(), -code)
     os._exit(code)  # the thread still reads: an orderly end would wait for its locks
 

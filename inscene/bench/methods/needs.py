@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import functools
-import shutil
-import subprocess
 
 from inscene.bench.methods.base import Method
 from inscene.bench.methods.builtin import Builtin
 from inscene.bench.methods.command import Command
+from inscene.doctor.machine import nvidia_gpus
 from inscene.errors import MachineError
-
-_NVIDIA_SMI_TIMEOUT_S = 20
 
 
 def what_is_missing(method: Method) -> list[str]:
@@ -46,18 +43,5 @@ def require(method: Method) -> None:
 @functools.cache
 def gpu_memory_gb() -> float | None:
     """Of the largest NVIDIA GPU, 10⁹ bytes; None where there is none."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return None
-    try:
-        done = subprocess.run(
-            [program, "--query-gpu=memory.total", "--format=csv,noheader,nounits"],
-            capture_output=True,
-            text=True,
-            timeout=_NVIDIA_SMI_TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    sizes_mib = [int(line) for line in done.stdout.split() if line.isdecimal()]
-    return max(sizes_mib) * 2**20 / 1e9 if sizes_mib else None
+    sizes = [gpu.memory_bytes for gpu in nvidia_gpus() if gpu.memory_bytes is not None]
+    return max(sizes) / 1e9 if sizes else None

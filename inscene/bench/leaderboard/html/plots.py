@@ -30,10 +30,10 @@ def _interval_plot(board: Board, metric: Metric) -> str:
     lines.sort(key=lambda line: _mean(line, metric), reverse=metric.higher_is_better)
     axis = linear_axis(_reach(lines, metric), _LABELS, _WIDTH - _RIGHT)
     height = _ROW * len(lines)
-    best = board.best(metric)
     parts = [_vertical_grid(axis, height)]
     for number, line in enumerate(lines):
-        parts.append(_row(line, metric, axis, _ROW * number + _ROW / 2, line.method in best))
+        kind = _kind(board, line, metric)
+        parts.append(_row(line, metric, axis, _ROW * number + _ROW / 2, kind))
     summary = ", ".join(f"{one.method} {displayed(metric, _mean(one, metric))}" for one in lines)
     return (
         f"<figure><figcaption>{_titled(metric)}</figcaption>"
@@ -42,7 +42,7 @@ def _interval_plot(board: Board, metric: Metric) -> str:
     )
 
 
-def _row(line: Line, metric: Metric, axis: Axis, y: float, best: bool) -> str:
+def _row(line: Line, metric: Metric, axis: Axis, y: float, kind: str) -> str:
     mean = _mean(line, metric)
     interval = line.cells[metric.key].interval
     text = displayed(metric, mean)
@@ -55,7 +55,7 @@ def _row(line: Line, metric: Metric, axis: Axis, y: float, best: bool) -> str:
         ends = (displayed(metric, interval.low), displayed(metric, interval.high))
         said += f" [{ends[0]}, {ends[1]}]"
     return (
-        f'<g class="row{" best" if best else ""}">'
+        f'<g class="{kind}">'
         f"<title>{escape(f'{line.method}: {said}')}</title>"
         f'<text class="name" x="{_LABELS - 10}" y="{y + 4:.1f}">{escape(_short(line.method))}'
         f'</text>{bar}<circle cx="{axis.px(mean):.1f}" cy="{y:.1f}" r="4"/>'
@@ -86,34 +86,41 @@ def time_plots(board: Board, name: str) -> str:
     )
 
 
-_W, _H, _LEFT, _TOP, _BOTTOM = 640, 340, 64, 12, 44  # px
+_W, _H, _LEFT, _TOP, _BOTTOM = 500, 360, 56, 12, 50  # px
+_LETTER, _LINE = 6.8, 14  # px, about
+
+_Box = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
 
 
 def _time_plot(board: Board, metric: Metric) -> str:
     lines = [line for line in board.lines if line.has(metric.key) and line.restore_s]
     across = time_axis([_seconds(line) for line in lines], _LEFT, _W - 16)
     up = linear_axis(_reach(lines, metric), _H - _BOTTOM, _TOP)
-    best = board.best(metric)
-    parts = [_time_grid(across, up)]
-    taken: list[tuple[float, float, float]] = []
-    for line in sorted(lines, key=lambda one: -_mean(one, metric)):
-        parts.append(_point(line, metric, across, up, line.method in best, taken))
+    places = [(across.px(_seconds(line)), up.px(_mean(line, metric))) for line in lines]
+    taken: list[_Box] = [(x - 6, y - 6, x + 6, y + 6) for x, y in places]
+    points = [
+        _point(board, line, metric, up, place, taken)
+        for line, place in zip(lines, places, strict=True)
+    ]
     return (
-        f"<figure><figcaption>{_titled(metric)}, seconds an image →</figcaption>"
+        f"<figure><figcaption>{_titled(metric)}</figcaption>"
         f'<svg viewBox="0 0 {_W} {_H}" role="img" aria-label="{escape(metric.title)} against '
-        f'seconds an image">{"".join(parts)}</svg></figure>'
+        f'seconds an image">{_time_grid(across, up)}{"".join(points)}'
+        f'<text class="axis" x="{(_LEFT + _W) / 2}" y="{_H - 4}">seconds an image</text>'
+        "</svg></figure>"
     )
 
 
 def _point(
+    board: Board,
     line: Line,
     metric: Metric,
-    across: Axis,
     up: Axis,
-    best: bool,
-    taken: list[tuple[float, float, float]],
+    place: tuple[float, float],
+    taken: list[_Box],
 ) -> str:
-    x, y = across.px(_seconds(line)), up.px(_mean(line, metric))
+    x, y = place
     interval = line.cells[metric.key].interval
     whisker = ""
     if interval is not None:
@@ -122,21 +129,41 @@ def _point(
             f'<line class="whisker" x1="{x:.1f}" x2="{x:.1f}" y1="{ends[0]:.1f}" '
             f'y2="{ends[1]:.1f}"/>'
         )
-    name = _short(line.method)
-    width = 7.0 * len(name)
-    # A label at the right edge goes to the left of its point; one on another label, below it.
-    left = x + 9 if x + 9 + width < _W else x - 9 - width
-    text_y = y + 4
-    while any(abs(text_y - other) < 14 and left < end and left + width > start
-              for start, end, other in taken):  # fmt: skip
-        text_y += 14
-    taken.append((left, left + width, text_y))
+    left, base = _label_place(x, y, _LETTER * len(_short(line.method)), taken)
     said = f"{line.method}: {displayed(metric, _mean(line, metric))}, {_seconds(line):.3g} s"
     return (
-        f'<g class="row{" best" if best else ""}"><title>{escape(said)}</title>{whisker}'
+        f'<g class="{_kind(board, line, metric)}"><title>{escape(said)}</title>{whisker}'
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5"/>'
-        f'<text class="label" x="{left:.1f}" y="{text_y:.1f}">{escape(name)}</text></g>'
+        f'<text class="label" x="{left:.1f}" y="{base:.1f}">{escape(_short(line.method))}</text>'
+        "</g>"
     )
+
+
+def _label_place(x: float, y: float, width: float, taken: list[_Box]) -> tuple[float, float]:
+    """Left end and base line of a label: the nearest free place beside its point."""
+    candidates = [
+        (left, y + 4 + shift)
+        for distance in range(8)
+        for shift in sorted({-_LINE * distance, _LINE * distance})
+        for left in (x + 9, x - 9 - width)
+        if left > _LEFT and left + width < _W and _TOP < y + shift < _H - _BOTTOM
+    ] or [(x + 9, y + 4)]
+    boxes = [(left, base - 11, left + width, base + 3) for left, base in candidates]
+    free = [place for place, box in enumerate(boxes) if not any(_meet(box, t) for t in taken)]
+    chosen = free[0] if free else 0
+    taken.append(boxes[chosen])
+    return candidates[chosen]
+
+
+def _meet(one: _Box, other: _Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _kind(board: Board, line: Line, metric: Metric) -> str:
+    """Means of fewer samples are hollow: they are not ranked."""
+    if not board.complete(line, metric.key):
+        return "row incomplete"
+    return "row best" if line.method in board.best(metric) else "row"
 
 
 def _vertical_grid(axis: Axis, height: float) -> str:

@@ -39,7 +39,7 @@ def _body(section: Section, width: int) -> str:
     if section.title:
         rows.append(
             f'<tr class="title"><th scope="colgroup" colspan="{width}">'
-            f"{escape(section.title)}</th></tr>"
+            f"<span>{escape(section.title)}</span></th></tr>"
         )
     for row in section.rows:
         cells = "".join(_cell(entry) for entry in row.entries)
