@@ -152,7 +152,7 @@ class ScoreOutputs(Step):
             metric=key,
             value=score.value,
             status=score.status,
-            features=score.features,
+            features=None if score.features is None else score.features.tolist(),
             device=_device(),
         )
         return Row(row.input_id, columns)

@@ -203,8 +203,9 @@ class TestInABrowser:
             const unnamed = controls.filter((one) => !(one.textContent.trim() || one.ariaLabel
               || (one.labels && one.labels.length)));
             document.body.style.width = "400px";
+            const edge = document.body.getBoundingClientRect().right;
             const wide = [...document.body.querySelectorAll("main > section > *, figure, nav")]
-              .filter((one) => one.getBoundingClientRect().right > 401)
+              .filter((one) => one.getBoundingClientRect().right > edge)
               .map((one) => one.className || one.tagName);
             return [controls.every((one) => one.tabIndex === 0), unnamed.length, wide];
             """,

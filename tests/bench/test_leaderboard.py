@@ -48,6 +48,7 @@ def test_the_same_results_give_the_same_intervals_and_one_cluster_none() -> None
     assert one.lines[0].cells == two.lines[0].cells
     (single,) = boards_of([made_results("a", people=1)])
     assert single.lines[0].cells["psnr"].interval is None
+    assert "No intervals" in render([single], "table")
     few = render(boards_of([made_results("a", people=10)]), "table")
     assert "10 clusters (a person each)" in few
     assert "too narrow" in few
@@ -88,6 +89,17 @@ def test_unavailable_metrics_say_what_to_do(format_: Format) -> None:
     text = render(boards_of([made_results("a", metrics=keys, unavailable=MISSING)]), format_)
     assert "n/a" in text
     assert "is not here. Weights: inscene weights pull musiq" in text
+
+
+@pytest.mark.parametrize("format_", [*TEXT, "csv", "json"])
+def test_a_method_that_fails_everywhere_stays_on_the_board(format_: Format) -> None:
+    none = made_results("none", failures={"output_missing": 120})
+    boards = boards_of([made_results("a"), none], baseline="a")
+    assert boards[0].lines[-1].method == "none"
+    text = render(boards, format_)
+    assert "none" in text
+    if format_ in TEXT:
+        assert "none has no output: output" in text
 
 
 def test_statuses_of_samples_are_counted() -> None:
@@ -163,7 +175,7 @@ def test_different_weights_are_not_one_board() -> None:
 
 def test_published_rows_are_told_apart_and_never_ranked() -> None:
     boards = boards_of([made_results("a", suite="inscene-real-val"),
-                        made_results("b", suite="inscene-real-val")])  # fmt: skip
+                        made_results("b", suite="inscene-real-val", better=0.5)])  # fmt: skip
     published = load_published("table2")
     for format_ in TEXT:
         text = render(boards, format_, published=published)
@@ -196,7 +208,7 @@ def test_markdown_and_latex_take_any_name() -> None:
     assert line.replace("\\|", "").count("|") == 8
     assert "<i>" not in markdown
     latex = render(boards, "latex")
-    assert r"folder:a|b*\_\textless{}i\textgreater{}\&\%\$\#\{\}\textbackslash{}" in latex
+    assert r"folder:a\textbar{}b*\_\textless{}i\textgreater{}\&\%\$\#\{\}\textbackslash{}" in latex
     assert latex.count(r"\cellcolor{inscenebest}") == 4
     assert latex.count("{") == latex.count("}")
     for command in (r"\toprule", r"\midrule", r"\bottomrule", r"$\uparrow$", r"$\downarrow$"):

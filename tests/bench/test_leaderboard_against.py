@@ -65,6 +65,15 @@ def test_lost_values_are_a_regression_and_missing_weights_are_not() -> None:
     assert (musiq.verdict, musiq.regression) == (Verdict.not_judged, False)
 
 
+def test_a_method_that_fails_everywhere_now_is_a_regression() -> None:
+    broken = made_results("a", failures={"out_of_memory": 120})
+    found = changes([broken, made_results("b")], [made_results("a"), made_results("b")])
+    of_a = [change for change in found if change.method == "a"]
+    assert len(of_a) == 4
+    assert all(change.regression for change in of_a)
+    assert "120 → 0 samples" in render_changes(found, "table")
+
+
 def test_fid_is_shown_and_not_judged() -> None:
     pytest.importorskip("inscene.quality.fid_distance")
     clean = with_features(made_results("reference"), 0.0)

@@ -272,7 +272,7 @@ def test_outputs_are_found_by_name(tmp_path: Path) -> None:
 def test_a_gpu_that_is_too_small_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     programs = tmp_path / "bin"
     programs.mkdir()
-    (programs / "nvidia-smi").write_text("#!/bin/sh\necho 8192\necho 24576\n")
+    (programs / "nvidia-smi").write_text("#!/bin/sh\necho 'T4, 8192, 1'\necho 'A, 24576, 1'\n")
     (programs / "nvidia-smi").chmod(0o755)
     repo = tmp_path / "repo"
     repo.mkdir()

@@ -14,9 +14,10 @@ from inscene.bench.leaderboard.ranking import Mark
 from inscene.errors import UsageError
 from inscene.shipped import shipped_folder
 
-ROWS = list(csv.DictReader((shipped_folder("benchmarks") / "published.csv").open(encoding="utf-8")))
+ROWS = list(
+    csv.DictReader((shipped_folder("benchmarks") / "published.csv").read_text("utf-8").splitlines())
+)
 TABLES = list(dict.fromkeys(row["table"] for row in ROWS))
-FULL = [table for table in TABLES if table not in ("1", "sec4.2-complexity")]
 
 
 def test_all_606_values_are_here() -> None:
@@ -37,9 +38,9 @@ def test_every_value_is_printed_verbatim(table: str, format_) -> None:
 @pytest.mark.parametrize("table", TABLES)
 def test_csv_gives_the_values_back(table: str) -> None:
     printed = csv.DictReader(io.StringIO(render_published(load_published(table), "csv")))
-    assert [row["mean"] for row in printed] == [
+    assert sorted(row["mean"] for row in printed) == sorted(
         row["value"] for row in ROWS if row["table"] == table
-    ]
+    )
 
 
 def test_wins_of_table_3_follow_from_its_numbers() -> None:

@@ -128,7 +128,7 @@ def test_memory_that_is_enough_for_one(one_pass, load, photos, monkeypatch) -> N
         return measure(batch, prepared)
 
     monkeypatch.setattr(topiq, "_measure", small_machine)
-    metrics = one_pass(["topiq_nr", "psnr"])
+    metrics = one_pass(["topiq_nr", "psnr"], batch=4)
     values = [scores["topiq_nr"].value for scores in metrics.score(images, clean)]
     assert values == pytest.approx(expected)
     monkeypatch.setattr(topiq, "_measure", lambda batch, prepared: small_machine(batch, None, 0))
@@ -144,7 +144,7 @@ def test_a_value_that_is_no_number(one_pass, load, photos, monkeypatch) -> None:
     monkeypatch.setattr(
         load("topiq_nr"), "_measure", lambda batch, prepared: torch.tensor([1.0, torch.nan])
     )
-    first, second = one_pass(["topiq_nr"]).score(images[:2], clean[:2])
+    first, second = one_pass(["topiq_nr"], batch=4).score(images[:2], clean[:2])
     assert first["topiq_nr"] == Score(1.0)
     assert second["topiq_nr"] == Score(None, "not_finite")
 

@@ -110,19 +110,22 @@ def _of_line(
     board: Board, line: Line, old: tuple[Board, Line], results: tuple[Results, Results]
 ) -> list[Change]:
     old_board, old_line = old
-    metrics = [metric for metric in board.metrics if metric in old_board.metrics
-               and metric.key in line.cells and metric.key in old_line.cells]  # fmt: skip
+    both = {metric.key: (line.cell(metric.key), old_line.cell(metric.key))
+            for metric in board.metrics if metric in old_board.metrics}  # fmt: skip
+    metrics = [metric for metric in board.metrics if all(both.get(metric.key, (None,)))]
     for metric in metrics:
         require_same(*results, metric.key)
     now, then = (prepared(one.frame) for one in results)
     paired = compare(now, then, metrics)
     found = []
     for metric in metrics:
-        cells = line.cells[metric.key], old_line.cells[metric.key]
-        lost = (line.samples - cells[0].scored) > (old_line.samples - cells[1].scored)
+        new_cell, old_cell = both[metric.key]
+        assert new_cell is not None
+        assert old_cell is not None
+        lost = (line.samples - new_cell.scored) > (old_line.samples - old_cell.scored)
         same_samples = _samples(now, metric) == _samples(then, metric)
         pair = paired.get(metric.key) if same_samples else None
-        found.append(_change(board.suite, line.method, metric, cells, pair, lost))
+        found.append(_change(board.suite, line.method, metric, (new_cell, old_cell), pair, lost))
     return found
 
 

@@ -40,6 +40,14 @@ class Line:
     """By metric."""
     facts: Mapping[str, Any] = field(default_factory=dict)
 
+    def cell(self, metric: str) -> Cell | None:
+        """Where every sample failed, there is no row of any metric: nothing was scored."""
+        return self.cells.get(metric) or (Cell(None, 0) if self.failed_everywhere else None)
+
+    @property
+    def failed_everywhere(self) -> bool:
+        return not self.cells and bool(self.failures)
+
     def has(self, metric: str) -> bool:
         return metric in self.cells and self.cells[metric].mean is not None
 

@@ -135,6 +135,8 @@ def _remarks(board: Board) -> list[str]:
         remarks.append(
             f"[…] 95 % intervals: {RESAMPLES:,} resamples of {_clusters(board)}, seed {SEED}.{few}"
         )
+    elif board.clusters == 1:
+        remarks.append("No intervals: all images are of one person, or versions of one sample.")
     if any(metric.of == "set" for metric in board.metrics):
         remarks.append(
             "FID: a value of the whole set, biased upwards where n is small; compare at equal n."

@@ -87,7 +87,7 @@ _SPECIAL = {
     "%": r"\%", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "↑": r"$\uparrow$", "↓": r"$\downarrow$", "×": r"$\times$", "·": r"$\cdot$",
     "…": r"\ldots{}", "–": "--", "†": r"\dag{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "[": "{[}", "]": "{]}", "→": r"$\rightarrow$",
+    "|": r"\textbar{}", "[": "{[}", "]": "{]}", "→": r"$\rightarrow$",
 }  # fmt: skip
 _ANY_SPECIAL = re.compile("|".join(map(re.escape, _SPECIAL)))
 

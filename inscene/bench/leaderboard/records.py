@@ -47,18 +47,22 @@ def published_csv(blocks: Sequence[PublishedBlock]) -> str:
 
 def _rows(board: Board) -> Iterator[dict[str, Any]]:
     for line in board.lines:
-        for key, cell in line.cells.items():
+        for metric in board.metrics:
+            cell = line.cell(metric.key)
+            if cell is None:
+                continue
+            missing = dict(line.failures) if line.failed_everywhere else _missing(cell)
             yield {
                 "suite": board.suite,
                 "method": line.method,
-                "metric": key,
+                "metric": metric.key,
                 "mean": cell.mean,
                 "scored": cell.scored,
                 "samples": line.samples,
                 "low": cell.interval.low if cell.interval else None,
                 "high": cell.interval.high if cell.interval else None,
                 "clusters": board.clusters,
-                "missing": "; ".join(f"{why}: {count}" for why, count in _missing(cell).items()),
+                "missing": "; ".join(f"{why}: {count}" for why, count in missing.items()),
                 "identity": board.identity,
                 "source": "measured",
             }

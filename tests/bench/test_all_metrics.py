@@ -1,0 +1,103 @@
+"""A bench run over the paper's metrics, with small weights pulled from a hub on this machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from loopback.hub import LoopbackHub
+from loopback.models import publish_models
+from PIL import Image
+from synthetic_photos import synthetic_photo
+
+pytest.importorskip("pyiqa", reason="extra: bench")
+pytestmark = [pytest.mark.xdist_group("pyiqa"), pytest.mark.timeout(400)]
+
+# All but MANIQA: its 20 crops take a minute an image on a CPU. tests/quality has it.
+NINE = ("dists", "lpips", "psnr", "ssim", "fid", "musiq", "clipiqa", "liqe", "topiq_nr")
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory, inscene) -> Iterator[Path]:
+    from tiny_weights.metrics import METRIC_FILES
+
+    folder = tmp_path_factory.mktemp("nine")
+    (folder / "photos").mkdir()
+    for index in range(6):
+        synthetic_photo(index, 240, 232).save(folder / "photos" / f"{index}.png")
+    Image.fromarray(np.zeros((64, 96, 3), np.uint8)).save(folder / "photos" / "small.png")
+    inscene("build", "gallery", folder / "photos", "--out", folder / "scenes")
+    inscene("degrade", folder / "scenes", "--versions", "1", "--out", folder / "pairs")
+    with LoopbackHub() as hub, pytest.MonkeyPatch.context() as patch:
+        publish_models(hub, list(METRIC_FILES), folder / "manifest.yaml")
+        weights = {
+            "INSCENE_WEIGHTS": str(folder / "weights"),
+            "INSCENE_WEIGHTS_MANIFEST": str(folder / "manifest.yaml"),
+        }
+        for name, value in (hub.environment(folder / "hf") | weights).items():
+            patch.setenv(name, value)
+        inscene("weights", "pull", *METRIC_FILES)
+        yield folder / "pairs"
+
+
+def run(inscene, pairs: Path, out: Path, *options: str) -> dict[str, dict[str, str]]:
+    """By metric, the line of the CSV board."""
+    command = ["bench", "--method", "bicubic", "--dataset", pairs, "--out", out, "--metrics"]
+    inscene(*command, ",".join(NINE), *options)
+    lines = inscene("leaderboard", out, "--format", "csv").stdout.splitlines()
+    head = lines[0].split(",")
+    rows = [dict(zip(head, line.split(","), strict=True)) for line in lines[1:]]
+    return {row["metric"]: row for row in rows if row["method"] == "bicubic"}
+
+
+@pytest.fixture(scope="module")
+def inline(pairs: Path, tmp_path_factory: pytest.TempPathFactory, inscene) -> Path:
+    out = tmp_path_factory.mktemp("inline") / "out"
+    run(inscene, pairs, out, "--executor", "inline")
+    return out
+
+
+def test_nine_metrics(pairs: Path, inline: Path, tmp_path: Path, inscene) -> None:
+    board = run(inscene, pairs, inline)  # again: nothing is left to do
+    assert set(board) == set(NINE)
+    assert {key: int(row["scored"]) for key, row in board.items()} == {
+        key: 6 if key == "liqe" else 7 for key in NINE
+    }
+    (scores,) = (inline / "pairs--bicubic").glob("scores-*")
+    rows = pq.read_table(scores / "data").to_pylist()
+    (small,) = [r for r in rows if r["sample_id"] == "small.png" and r["metric"] == "liqe"]
+    assert (small["value"], small["status"]) == (None, "image_too_small")
+    facts = json.loads((scores / "run" / "recipe.json").read_text())
+    (step,) = [one for one in facts["steps"] if one["step"] == "score"]
+    assert set(step["metrics"]["lpips"]["weights"]) == {"alexnet-imagenet", "lpips"}
+    assert step["metrics"]["lpips"]["packages"]["pyiqa"] == "0.1.16"
+
+    two = run(inscene, pairs, tmp_path / "two", "--executor", "process", "--workers", "2")
+    for key, row in board.items():
+        assert float(two[key]["mean"]) == pytest.approx(float(row["mean"]), abs=1e-4), key
+    assert two["fid"]["mean"] != ""
+
+
+def test_fid_is_that_of_the_features(pairs: Path, inline: Path, inscene) -> None:
+    """The board's number, from the stored features, by the textbook's formula."""
+    board = run(inscene, pairs, inline)
+    features = {}
+    for name in ("bicubic", "reference"):
+        found = []
+        for scores in (inline / f"pairs--{name}").glob("scores-*"):
+            rows = pq.read_table(scores / "data").to_pylist()
+            found += [row["features"] for row in rows if row["metric"] == "fid"]
+        features[name] = np.array(found, np.float64)
+        assert features[name].shape == (7, 2048)
+    a, b = features["bicubic"], features["reference"]
+    means = a.mean(0) - b.mean(0)
+    first, second = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    values, vectors = np.linalg.eigh(first)
+    root = vectors * np.sqrt(np.clip(values, 0, None)) @ vectors.T
+    overlap = np.sqrt(np.clip(np.linalg.eigvalsh(root @ second @ root), 0, None)).sum()
+    direct = means @ means + np.trace(first) + np.trace(second) - 2 * overlap
+    assert float(board["fid"]["mean"]) == pytest.approx(direct, rel=1e-3, abs=1e-3)
