@@ -12,7 +12,9 @@ from pathlib import Path
 
 import yaml
 
+from inscene.bench.examples import load_examples
 from inscene.bench.leaderboard import Board, load_boards, render
+from inscene.bench.results import load_results
 from inscene.bench.run import bench_of_dataset, run_bench
 from inscene.engine import run as engine
 from inscene.engine.progress import open_display
@@ -23,6 +25,7 @@ from inscene.recipe import load_recipe
 from inscene.shipped import shipped_folder
 
 METHODS = ("bicubic", "bilateral")
+EXAMPLES = 6
 VERSIONS = 3  # of each photo: enough that one lucky draw does not decide the leaderboard
 
 
@@ -75,8 +78,9 @@ def run_demo(out: str, say: Callable[[str], None]) -> DemoResult:
     run_bench(bench_of_dataset(str(pairs), METHODS, WITHOUT_WEIGHTS, str(results)), _execute)
 
     boards = load_boards([str(results)])
-    leaderboard = folder / "leaderboard.md"
-    leaderboard.write_text(render(boards, "markdown") + "\n", encoding="utf-8")
+    leaderboard = folder / "leaderboard.html"
+    examples = load_examples(load_results([str(results)]), EXAMPLES)
+    leaderboard.write_text(render(boards, "html", examples=examples) + "\n", encoding="utf-8")
     return DemoResult(scenes, pairs, results, leaderboard, boards)
 
 

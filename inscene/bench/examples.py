@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from inscene.bench.outputs import Outputs
 from inscene.bench.results import Results
 from inscene.dataset.inspect import Table, open_table
 from inscene.errors import UsageError
 
-
-@dataclass(frozen=True)
-class Example:
-    title: str
-    images: dict[str, bytes]
-    """``LQ``, each method and ``GT``, as PNG; what is not there is left out."""
+Example = tuple[str, dict[str, bytes]]
+"""Title, and PNGs by label: ``LQ``, each method, ``GT``; what is not there is left out."""
 
 
 def load_examples(results: Sequence[Results], count: int) -> list[Example]:
-    """At most ``count`` samples of one suite, evenly spread over those that every method has
-    restored. None where the pairs are no longer where they were."""
+    """At most ``count`` samples of each suite, evenly spread over those that every method has
+    restored. None of a suite whose pairs are no longer where they were."""
+    suites = sorted({one.suite for one in results})
+    return [
+        example
+        for suite in suites
+        for example in _of_suite([one for one in results if one.suite == suite], count)
+    ]
+
+
+def _of_suite(results: Sequence[Results], count: int) -> list[Example]:
     outputs = {
         one.method: Outputs(f"{one.location}/restored")
         for one in results
@@ -38,7 +42,7 @@ def load_examples(results: Sequence[Results], count: int) -> list[Example]:
         found = {(row["sample_id"], row.get("version") or 0): row for row in rows}
     except (UsageError, OSError):
         return []
-    examples = []
+    examples: list[Example] = []
     for sample_id, version in chosen:
         row = found.get((sample_id, version), {})
         images = {"LQ": (row.get("lq") or row.get("image") or {}).get("bytes")}
@@ -46,7 +50,7 @@ def load_examples(results: Sequence[Results], count: int) -> list[Example]:
             images[method] = (stored.find(sample_id, version) or {}).get("image", {}).get("bytes")
         images["GT"] = (row.get("hq") or {}).get("bytes")
         there = {label: data for label, data in images.items() if data}
-        examples.append(Example(f"{sample_id}@{version}", there))
+        examples.append((f"{sample_id}@{version}", there))
     return examples
 
 

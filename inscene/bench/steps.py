@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from inscene import images
 from inscene.bench.methods import Method, Sample, find_method, require
@@ -30,7 +30,8 @@ class Restore(Step):
     lq: Literal["lq", "image"] = "lq"
     """Column of the LQ image; ``image`` for photographs that are degraded themselves."""
 
-    takes: ClassVar[tuple[str, ...]] = ()
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "takes", ("lq",) if self.lq == "lq" else ())
 
     def setup(self, context: StepContext) -> Call:
         method = find_method(self.method)

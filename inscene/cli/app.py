@@ -27,7 +27,7 @@ from inscene.errors import InsceneError, MachineError
 app = typer.Typer(
     help="Build, degrade, restore and benchmark datasets for human-centric scene restoration.",
     epilog="Exit codes: 0 ok · 1 some samples had errors · 2 usage or recipe · 3 busy · "
-    "4 something is missing here · 5 verification failed.",
+    "4 something is missing here · 5 verification failed, or a regression.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

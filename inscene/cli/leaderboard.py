@@ -51,6 +51,9 @@ def leaderboard(
         typer.Option(metavar="OLD", help="Older results: exit with 5 if a metric got worse than "
                      "them by more than its interval; repeatable."),
     ] = None,
+    examples: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Samples to look at, on an HTML page.")
+    ] = 6,
     out: opt.OutFile = None,
 ) -> None:  # fmt: skip
     """Rank methods by their mean scores, with 95 % intervals."""
@@ -65,11 +68,15 @@ def leaderboard(
         _against(results or [], against, kind, out)
         return
 
-    from inscene.bench.leaderboard import load_boards, load_published, render
+    from inscene.bench.examples import load_examples
+    from inscene.bench.leaderboard import boards_of, load_published, render
+    from inscene.bench.results import load_results
 
     rows = load_published(with_published) if with_published is not None else ()
-    boards = load_boards(results or [], by=by.value if by else None, baseline=baseline)
-    _write(render(boards, kind, published=rows), out)
+    found = load_results(results or [])
+    boards = boards_of(found, by=by.value if by else None, baseline=baseline)
+    shown = load_examples(found, examples) if format_ is Format.html else []
+    _write(render(boards, kind, published=rows, examples=shown), out)
 
 
 def _require_one_job(

@@ -45,8 +45,8 @@ class OnePass:
     One whose weights or packages are missing is left out, and ``unavailable`` has the reason and
     what to do; ``require_all`` raises the ``MachineError`` instead. ``batch`` images of one size
     are measured together; None stands for 4 on a GPU and 1 on a CPU, whose caches hold the feature
-    maps of one (TOPIQ of 512² takes 1.4 times as long in batches). Raises ``UsageError`` for an unknown key, ``VerificationError`` for
-    weights that were changed.
+    maps of one (TOPIQ of 512² takes 1.4 times as long in batches). Raises ``UsageError`` for an
+    unknown key, ``VerificationError`` for weights that were changed.
     """
 
     def __init__(

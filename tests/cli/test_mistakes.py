@@ -163,11 +163,12 @@ def test_methods_on_fewer_samples_are_not_ranked(scenes, tmp_path, inscene) -> N
 
 def test_a_method_that_fails_everywhere_stays_on_the_board(scenes, tmp_path, inscene) -> None:
     (tmp_path / "nothing").mkdir()
+    synthetic_photo(0, 8, 8).save(tmp_path / "nothing" / "another name.png")
     inscene("degrade", scenes, "--versions", "1", "--out", tmp_path / "pairs")
     inscene(
         "bench", "--dataset", tmp_path / "pairs", "--out", tmp_path / "results",
         "--method", "bicubic", "--method", f"folder:{tmp_path / 'nothing'}", code=1,
     )  # fmt: skip
     board = inscene("leaderboard", tmp_path / "results").stdout
-    (line,) = [line for line in board.splitlines() if "folder:nothing" in line]
+    line = next(line for line in board.splitlines() if "folder:nothing" in line)
     assert line.count("n/a") == 3
