@@ -15,9 +15,10 @@ import os
 import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from inscene.bench import reference_cache as cache
 from inscene.bench.methods import absolute, find_method, require
 from inscene.bench.suites import Suite, deviations
 from inscene.bench.views import ViewName
@@ -49,6 +50,7 @@ class Bench:
     out: str
     view: ViewName = "scene"
     reference: bool = True
+    split: str | None = None
     limit: int | None = None
 
     def __post_init__(self) -> None:
@@ -109,6 +111,7 @@ def bench_of_suite(
         out,
         suite.view,
         suite.reference,
+        suite.dataset.split,
         limit,
     )
 
@@ -135,7 +138,7 @@ def run_bench(
     summaries = []
     sets = [key for key in metrics if find_metric(key).of == "set"]
     if sets:
-        _score(bench, REFERENCE, REFERENCE, sets, execute)
+        _score(bench, REFERENCE, REFERENCE, sets, _remembered(execute))
     for method in (one for one in bench.methods if one not in without):
         name = find_method(method).name
         summaries.append(execute(plan_restore(bench, method), f"bench {name}"))
@@ -166,6 +169,24 @@ def _score(bench: Bench, name: str, outputs: str, metrics: list[str], execute: E
         execute(_plan_score(bench, name, outputs, missing), f"scores {name}")
 
 
+def _remembered(execute: Execute) -> Execute:
+    """The clean images' features are the same for every bench of a dataset: a run that has been
+    done for another ``--out`` is taken from there."""
+
+    def run(plan: engine.Plan, title: str) -> engine.Summary:
+        if is_url(plan.out):
+            return execute(plan, title)
+        kept, out = cache.place_of(plan), Path(plan.out)
+        if kept.is_dir() and not out.exists():
+            cache.copy(kept, out)
+        summary = execute(plan, title)  # of a complete copy nothing is left to do
+        if not kept.is_dir():
+            cache.copy(out, kept)
+        return summary
+
+    return run
+
+
 def _plan_score(bench: Bench, name: str, outputs: str, metrics: tuple[str, ...]) -> engine.Plan:
     values: dict[str, Any] = {
         "take_output.method": name,
@@ -194,7 +215,7 @@ def _scored(folder: str) -> dict[tuple[str, ...], bool]:
 def _plan(recipe_name: str, values: dict[str, Any], bench: Bench, folder: str) -> engine.Plan:
     overrides = [f"{key}={json.dumps(value)}" for key, value in values.items()]
     recipe, source = load_recipe(recipe_name, overrides)
-    return engine.plan(build(recipe, source), [bench.dataset], folder, bench.limit)
+    return engine.plan(build(recipe, source), [bench.dataset], folder, bench.limit, bench.split)
 
 
 def _record_asked(bench: Bench, name: str, unavailable: dict[str, InsceneError]) -> None:

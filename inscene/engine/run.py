@@ -92,8 +92,15 @@ class Plan:
         return sum(len(inputs) for _, inputs in self.shards)
 
 
-def plan(built: BuiltRecipe, sources: Sequence[str], out: str, limit: int | None = None) -> Plan:
-    """What a run would do. ``limit`` takes the first inputs by id."""
+def plan(
+    built: BuiltRecipe,
+    sources: Sequence[str],
+    out: str,
+    limit: int | None = None,
+    split: str | None = None,
+) -> Plan:
+    """What a run would do. ``limit`` takes the first inputs by id; ``split`` leaves out those of
+    which the source says that they are of another one."""
     recipe = built.recipe
     out = out if is_url(out) else os.path.abspath(out)  # workers may run in another folder
     for source in sources:
@@ -102,7 +109,12 @@ def plan(built: BuiltRecipe, sources: Sequence[str], out: str, limit: int | None
                 "is both source and --out", where=source, next_step="Choose another --out."
             )
     needs = sorted({column for _, step in built.steps for column in step.takes})
-    inputs = list_inputs(sources, needs)[:limit]
+    inputs = list_inputs(sources, needs)
+    if split is not None:
+        inputs = [entry for entry in inputs if entry.split in (None, split)]
+        if not inputs:
+            raise UsageError(f"has nothing of the split {split!r}", where=", ".join(sources))
+    inputs = inputs[:limit]
     for _, step in built.steps:
         step.check([entry.id for entry in inputs])
     shards = plan_shards(

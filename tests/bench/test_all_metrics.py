@@ -101,3 +101,57 @@ def test_fid_is_that_of_the_features(pairs: Path, inline: Path, inscene) -> None
     overlap = np.sqrt(np.clip(np.linalg.eigvalsh(root @ second @ root), 0, None)).sum()
     direct = means @ means + np.trace(first) + np.trace(second) - 2 * overlap
     assert float(board["fid"]["mean"]) == pytest.approx(direct, rel=1e-3, abs=1e-3)
+
+
+def test_clean_images_are_looked_at_once(pairs: Path, inline: Path, tmp_path: Path) -> None:
+    """Another bench of the same pairs takes their features from the first one's."""
+    from inscene.bench.run import bench_of_dataset, run_bench
+    from inscene.engine import run as engine
+
+    ran = []
+
+    def execute(plan: engine.Plan, title: str) -> engine.Summary:
+        there = Path(plan.out, "run", "records").is_dir()
+        ran.append((title, there))
+        return engine.run(plan)
+
+    run_bench(bench_of_dataset(str(pairs), ["bicubic"], ["fid"], str(tmp_path)), execute)
+    assert ran[0] == ("scores reference", True)
+    assert ran[-1] == ("scores bicubic", False)
+
+
+def test_identity_is_preserved_where_nothing_changes(pairs: Path, tmp_path: Path, inscene) -> None:
+    """ArcFace over aligned faces: 1 for the clean image itself, less for a degraded one."""
+    import yaml
+    from skimage import data
+
+    pytest.importorskip("insightface")
+    pytest.importorskip("facenet_pytorch")
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.fromarray(data.astronaut()).save(photos / "a.png")
+    recipe = {"name": "faces", "makes": "scenes", "steps": ["decode", "detect_faces"]}
+    (tmp_path / "faces.yaml").write_text(yaml.safe_dump(recipe))
+    inscene("build", "gallery", photos, "--recipe", tmp_path / "faces.yaml",
+            "--out", tmp_path / "scenes")  # fmt: skip
+    inscene("degrade", tmp_path / "scenes", "--versions", "1", "--out", tmp_path / "pairs")
+    outputs = tmp_path / "outputs"
+    outputs.mkdir()
+    (outputs / "a.png").write_bytes((photos / "a.png").read_bytes())
+    suite = {
+        "title": "Identity", "answers": "nothing", "view": "identity", "metrics": ["arcface"],
+        "dataset": {"folder": str(tmp_path / "pairs"), "make": "Make it."},
+    }  # fmt: skip
+    (tmp_path / "identity.yaml").write_text(yaml.safe_dump(suite))
+    with LoopbackHub() as hub, pytest.MonkeyPatch.context() as patch:
+        publish_models(hub, ["buffalo_l"], tmp_path / "manifest.yaml")
+        patch.setenv("INSCENE_WEIGHTS", str(tmp_path / "weights"))
+        patch.setenv("INSCENE_WEIGHTS_MANIFEST", str(tmp_path / "manifest.yaml"))
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        inscene("weights", "pull", "buffalo_l")
+        inscene("bench", "--suite", tmp_path / "identity.yaml", "--method", f"folder:{outputs}",
+                "--method", "bicubic", "--out", tmp_path / "out")  # fmt: skip
+    lines = inscene("leaderboard", tmp_path / "out", "--format", "csv").stdout.splitlines()
+    found = {line.split(",")[1]: float(line.split(",")[3]) for line in lines[1:]}
+    assert found["folder:outputs"] == pytest.approx(1, abs=1e-6)
+    assert found["bicubic"] < 0.9999

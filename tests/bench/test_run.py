@@ -254,3 +254,12 @@ def test_a_program_that_fails_on_one_image(
     assert "3 kept" in done.stdout
     board = inscene("leaderboard", tmp_path / "out").stdout
     assert "n=3" in board or "3/4" in board or "3 of 4" in board, board
+
+
+def test_only_the_split_of_a_suite(pairs: Path, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    every = bench(pairs, tmp_path, "bicubic")
+    assert run_bench(replace(every, split="train"), Watched())[0].inputs == 10
+    with pytest.raises(UsageError, match="nothing of the split 'val'"):
+        run_bench(replace(every, split="val"), Watched())
