@@ -111,7 +111,7 @@ def bench_of_suite(
         out,
         suite.view,
         suite.reference,
-        suite.dataset.split,
+        None if dataset else suite.dataset.split,
         limit,
     )
 

@@ -19,8 +19,10 @@ def why_unavailable(metric: Metric) -> InsceneError | None:
             next_step="Run: pip install 'inscene[bench]'",
         )
     try:
-        for weight in load_manifest().with_needs(metric.weights):
-            find_folder(weight.name)
+        # Its own first: pulling that one brings what it needs.
+        needed = load_manifest().with_needs(metric.weights)
+        for name in dict.fromkeys([*metric.weights, *(weight.name for weight in needed)]):
+            find_folder(name)
     except InsceneError as error:
         return error
     return None

@@ -20,7 +20,8 @@ class MissingWeightError(MachineError):
 def missing(weight: Weight, lacking: list[File]) -> MissingWeightError:
     files = ", ".join(f"{file.path} ({in_words(file.about_bytes)})" for file in lacking[:3])
     more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
-    size = in_words(weight.download_bytes or None)
+    with_needs = load_manifest().with_needs([weight.name])
+    size = in_words(sum(one.download_bytes for one in with_needs) or None)
     return MissingWeightError(
         f"the weights {weight.name!r} are not on this machine: {files}{more}",
         why=f"{weight.about}. {size} to download. Licence: {weight.licence.name}, "
