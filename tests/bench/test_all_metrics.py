@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from loopback.hub import LoopbackHub
-from loopback.models import publish_models
+from loopback.pulled import pulled
 from PIL import Image
 from synthetic_photos import synthetic_photo
 
@@ -32,15 +31,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory, inscene) -> Iterator[Path]:
     Image.fromarray(np.zeros((64, 96, 3), np.uint8)).save(folder / "photos" / "small.png")
     inscene("build", "gallery", folder / "photos", "--out", folder / "scenes")
     inscene("degrade", folder / "scenes", "--versions", "1", "--out", folder / "pairs")
-    with LoopbackHub() as hub, pytest.MonkeyPatch.context() as patch:
-        publish_models(hub, list(METRIC_FILES), folder / "manifest.yaml")
-        weights = {
-            "INSCENE_WEIGHTS": str(folder / "weights"),
-            "INSCENE_WEIGHTS_MANIFEST": str(folder / "manifest.yaml"),
-        }
-        for name, value in (hub.environment(folder / "hf") | weights).items():
-            patch.setenv(name, value)
-        inscene("weights", "pull", *METRIC_FILES)
+    with pulled(list(METRIC_FILES), folder, inscene):
         yield folder / "pairs"
 
 
@@ -143,12 +134,7 @@ def test_identity_is_preserved_where_nothing_changes(pairs: Path, tmp_path: Path
         "dataset": {"folder": str(tmp_path / "pairs"), "make": "Make it."},
     }  # fmt: skip
     (tmp_path / "identity.yaml").write_text(yaml.safe_dump(suite))
-    with LoopbackHub() as hub, pytest.MonkeyPatch.context() as patch:
-        publish_models(hub, ["buffalo_l"], tmp_path / "manifest.yaml")
-        patch.setenv("INSCENE_WEIGHTS", str(tmp_path / "weights"))
-        patch.setenv("INSCENE_WEIGHTS_MANIFEST", str(tmp_path / "manifest.yaml"))
-        patch.setenv("NO_PROXY", "127.0.0.1")
-        inscene("weights", "pull", "buffalo_l")
+    with pulled(["buffalo_l"], tmp_path, inscene):
         inscene("bench", "--suite", tmp_path / "identity.yaml", "--method", f"folder:{outputs}",
                 "--method", "bicubic", "--out", tmp_path / "out")  # fmt: skip
     lines = inscene("leaderboard", tmp_path / "out", "--format", "csv").stdout.splitlines()

@@ -17,8 +17,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from loopback.hub import LoopbackHub
-from loopback.models import publish_models
+from loopback.pulled import pulled
 from PIL import Image
 from synthetic_photos import synthetic_photo
 from tiny_weights.insightface_packs import paint_face
@@ -34,15 +33,7 @@ MODELS = ["buffalo_l", "antelopev2", "yolov8n-face", "ir-se-50"]
 def environment(tmp_path_factory: pytest.TempPathFactory, inscene) -> Iterator[dict[str, str]]:
     """Weights that were pulled from a loopback hub."""
     folder = tmp_path_factory.mktemp("weights")
-    with LoopbackHub() as hub, pytest.MonkeyPatch.context() as patch:
-        publish_models(hub, MODELS, folder / "manifest.yaml")
-        variables = hub.environment(folder / "hf") | {
-            "INSCENE_WEIGHTS": str(folder / "weights"),
-            "INSCENE_WEIGHTS_MANIFEST": str(folder / "manifest.yaml"),
-        }
-        for name, value in variables.items():
-            patch.setenv(name, value)
-        inscene("weights", "pull", *MODELS)
+    with pulled(MODELS, folder, inscene) as variables:
         yield variables
 
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from loopback.hub import LoopbackHub
-from loopback.models import publish_models
+from loopback.pulled import pulled
 from synthetic_photos import synthetic_photo
 from tiny_weights.metrics import METRIC_FILES
 from tiny_weights.pyiqa_cache import pyiqa_finds
@@ -28,16 +27,9 @@ Environment = dict[str, str]
 def _pulled(tmp_path_factory: pytest.TempPathFactory, inscene) -> Environment:
     pytest.importorskip("pyiqa", reason="extra: bench")
     folder = tmp_path_factory.mktemp("metric-weights")
-    with LoopbackHub() as hub, pytest.MonkeyPatch.context() as patch:
-        publish_models(hub, list(METRIC_FILES), folder / "manifest.yaml")
-        weights = {
-            "INSCENE_WEIGHTS": str(folder / "weights"),
-            "INSCENE_WEIGHTS_MANIFEST": str(folder / "manifest.yaml"),
-        }
-        for name, value in (hub.environment(folder / "hf") | weights).items():
-            patch.setenv(name, value)
-        inscene("weights", "pull", *METRIC_FILES)
-    return weights
+    with pulled(list(METRIC_FILES), folder, inscene) as environment:
+        pass
+    return {name: value for name, value in environment.items() if name.startswith("INSCENE_")}
 
 
 @pytest.fixture
