@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,10 @@ from pathlib import Path
 
 import pytest
 from synthetic_photos import synthetic_photo
+
+# Where the tests are started in the background, a shell has Ctrl-C ignored for them and theirs.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # One thread each: tests run side by side, and results must not depend on threads anyway.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -1,4 +1,4 @@
-"""Weights on this machine, as a user gets them: published on a loopback hub, pulled by the command."""
+"""Weights as a user gets them: published on a loopback hub, pulled by the command."""
 
 from __future__ import annotations
 
