@@ -162,8 +162,14 @@ def _score(bench: Bench, name: str, outputs: str, metrics: list[str], execute: E
     folder = bench.folder(name)
     have: set[str] = set()
     for keys, done in _scored(folder).items():
-        if not done:
-            execute(_plan_score(bench, name, outputs, keys), f"scores {name}")
+        if not done or all(why_unavailable(find_metric(key)) is None for key in keys):
+            plan = _plan_score(bench, name, outputs, keys)
+            # Raises where they are scores of other outputs, other pairs or another version.
+            Ledger(open_store(plan.out)).begin(
+                plan.built.fingerprint, [shard for shard, _ in plan.shards]
+            )
+            if not done:
+                execute(plan, f"scores {name}")
         have |= set(keys)
     if missing := tuple(key for key in metrics if key not in have):
         execute(_plan_score(bench, name, outputs, missing), f"scores {name}")

@@ -263,3 +263,20 @@ def test_only_the_split_of_a_suite(pairs: Path, tmp_path: Path) -> None:
     assert run_bench(replace(every, split="train"), Watched())[0].inputs == 10
     with pytest.raises(UsageError, match="nothing of the split 'val'"):
         run_bench(replace(every, split="val"), Watched())
+
+
+def test_scores_of_other_outputs_are_not_taken_for_these(pairs: Path, tmp_path: Path) -> None:
+    import shutil
+
+    outputs = tmp_path / "outputs"
+    for row in pq.read_table(pairs / "data").to_pylist():
+        target = outputs / f"{row['sample_id'].removesuffix('.png')}@{row['version']}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(row["hq"]["bytes"])
+    wanted = bench(pairs, tmp_path / "out", f"folder:{outputs}")
+    run_bench(wanted, Watched())
+    for path in outputs.rglob("*.png"):
+        Image.new("RGB", (64, 48)).save(path)
+    shutil.rmtree(next((tmp_path / "out").iterdir()) / "restored")
+    with pytest.raises(UsageError, match=r"begun with another recipe.*choose another --out"):
+        run_bench(wanted, Watched())
