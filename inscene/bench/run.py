@@ -194,6 +194,7 @@ def _remembered(execute: Execute) -> Execute:
 
 
 def _plan_score(bench: Bench, name: str, outputs: str, metrics: tuple[str, ...]) -> engine.Plan:
+    metrics = tuple(sorted(metrics))  # as the run's record has them: one set, one folder
     values: dict[str, Any] = {
         "take_output.method": name,
         "take_output.outputs": outputs,
