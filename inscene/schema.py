@@ -18,6 +18,8 @@ IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 # Every score that a step may give. They are kept for dropped rows too, so that a threshold can be
 # moved later without running a model again.
+STAGES = pa.list_(pa.struct([("stage", pa.string()), ("seconds", pa.float64())]))
+
 SCORES = pa.struct(
     [
         ("musiq", pa.float64()),  # about 0..100, higher is better
@@ -172,7 +174,9 @@ RESTORED = TableKind(
         Column("width", pa.int32(), "px"),
         Column("height", pa.int32(), "px"),
         Column("identity", pa.string(), "label of the person, for per-identity grouping"),
+        Column("notes", pa.list_(pa.string()), "what a reader must know: no_face, blind, ..."),
         Column("restore_s", pa.float64(), "wall seconds of the method", volatile=True),
+        Column("stage_s", STAGES, "wall seconds of the method's own stages", volatile=True),
         Column("provenance", pa.string(), "JSON: recipe hash, step versions, weight hashes"),
     ),
     key=("method", "sample_id", "version"),

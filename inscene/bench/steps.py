@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from inscene import images
-from inscene.bench.methods import Method, Sample, find_method, require
+from inscene.bench.methods import Method, Output, Sample, find_method, require
 from inscene.bench.outputs import Outputs, outputs_hash
 from inscene.doctor.machine import version_of
 from inscene.engine.rows import Call, Drop, Fail, Keep, Outcome, Row, row_by_row
 from inscene.engine.step import Step, StepContext
 from inscene.errors import SampleError
+from inscene.faces.columns import stored_points
+from inscene.faces.references import ReferenceFolder, ReferencePhotos
 from inscene.quality.one_pass import OnePass, Score
 from inscene.quality.registry import find_metric
 from inscene.weights.locate import hashes_of
@@ -29,16 +32,25 @@ class Restore(Step):
     suite: str
     lq: Literal["lq", "image"] = "lq"
     """Column of the LQ image; ``image`` for photographs that are degraded themselves."""
+    references: str | None = None
+    """Folder of photographs of the people, a sub-folder for each or of one person, for methods that
+    restore with them; nobody's photographs are no error here."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Parameters of the method for this run, where it has such."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "takes", ("lq",) if self.lq == "lq" else ())
+        if self.references is not None:  # a worker may have another working directory
+            given = Path(self.references).expanduser().absolute()
+            object.__setattr__(self, "references", str(given))
 
     def setup(self, context: StepContext) -> Call:
-        method = find_method(self.method)
+        method = find_method(self.method, self.options)
         require(method)
+        photos = None if self.references is None else ReferencePhotos(Path(self.references))
 
         def restore(rows: Sequence[Row]) -> list[Outcome]:
-            samples = [self._sample(row) for row in rows]
+            samples = [self._sample(row, method, photos) for row in rows]
             good = [sample for sample in samples if isinstance(sample, Sample)]
             started = time.perf_counter()
             outputs = iter(method.restore_many(good))
@@ -52,7 +64,9 @@ class Restore(Step):
 
         return restore
 
-    def _sample(self, row: Row) -> Sample | SampleError:
+    def _sample(
+        self, row: Row, method: Method, photos: ReferencePhotos | None
+    ) -> Sample | SampleError:
         assert row.pixels is not None, "decode comes first"
         height, width = row.pixels.shape[:2]
         try:
@@ -64,19 +78,33 @@ class Restore(Step):
                 return SampleError("no_lq_image", "the dataset is none of pairs")
         except SampleError as error:
             return error
-        version = row.columns.get("version") or 0
-        return Sample(row.columns["sample_id"], version, lq, (width, height))
+        face = stored_points(row.columns)
+        return Sample(
+            row.columns["sample_id"],
+            row.columns.get("version") or 0,
+            lq,
+            (width, height),
+            () if photos is None else photos.of(row.columns),
+            face,
+            row.pixels if method.sees_clean and self.lq == "lq" else None,
+        )
 
     def _finished(
-        self, row: Row, sample: Sample, output: Any, seconds: float, method: Method
+        self,
+        row: Row,
+        sample: Sample,
+        output: Output | SampleError,
+        seconds: float,
+        method: Method,
     ) -> Outcome:
         if isinstance(output, SampleError):
             return Fail(output.reason, output.detail)
         width, height = sample.size
-        if output.shape != (height, width, 3):
-            got = "×".join(map(str, output.shape[1::-1]))
+        image = output.image
+        if image.shape != (height, width, 3):
+            got = "×".join(map(str, image.shape[1::-1]))
             return Fail("wrong_output_size", f"{got}, not {width}×{height}")
-        png = {"bytes": images.encode_png(output), "path": f"{sample.version}.png"}
+        png = {"bytes": images.encode_png(image), "path": f"{sample.version}.png"}
         row.columns.update(
             version=sample.version,
             suite=self.suite,
@@ -85,11 +113,18 @@ class Restore(Step):
             width=width,
             height=height,
             restore_s=seconds,
+            notes=list(output.notes),
+            stage_s=[{"stage": one, "seconds": s} for one, s in output.stage_s.items()],
         )
         return Keep((row,))
 
     def fingerprint(self) -> dict[str, Any]:
-        return {**find_method(self.method).fingerprint(), "suite": self.suite, "lq": self.lq}
+        facts = find_method(self.method, self.options).fingerprint()
+        facts |= {"suite": self.suite, "lq": self.lq}
+        if self.references is not None:
+            folder = ReferenceFolder(Path(self.references))
+            facts["reference_photographs"] = folder.fingerprint()
+        return facts
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,17 @@ def stored_face(columns: Mapping[str, Any]) -> Face | None:
     return Face((x0, y0, x1, y1), 1.0 if score is None else float(score), flat.reshape(-1, 2))
 
 
+def stored_points(columns: Mapping[str, Any]) -> Points | None:
+    """Five landmarks, 5 × 2, that the columns have; None where they have none, or no such."""
+    points = columns.get("landmarks5")
+    try:
+        flat = np.asarray(points, np.float64)
+    except (TypeError, ValueError):
+        return None
+    good = points is not None and flat.size == 10 and bool(np.isfinite(flat).all())
+    return flat.reshape(5, 2) if good else None
+
+
 def store_face(columns: dict[str, Any], face: Face) -> None:
     """Write the face into the columns. Landmarks of another face go."""
     columns["face_bbox"] = list(face.bbox)

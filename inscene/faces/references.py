@@ -13,6 +13,7 @@ import numpy as np
 
 from inscene import images
 from inscene.errors import SampleError, UsageError
+from inscene.faces.align import ByteImage
 from inscene.faces.crops import identity_crop
 from inscene.faces.detectors import FaceDetector
 from inscene.faces.embedders import FaceEmbedder
@@ -65,6 +66,33 @@ class ReferenceFolder:
         if identity not in labels:
             raise SampleError("no_references", f"of {identity!r}" if identity else "no identity")
         return str(identity)
+
+
+class ReferencePhotos:
+    """The photographs themselves, of the people that rows show."""
+
+    def __init__(self, root: Path) -> None:
+        self._folder = ReferenceFolder(root)
+        self._of = functools.lru_cache(maxsize=2)(self._read)  # rows of one person lie together
+
+    def of(self, columns: dict[str, Any]) -> tuple[ByteImage, ...]:
+        """All but the row's own photo; none where there are none of its person."""
+        try:
+            label = self._folder.label_of(columns)
+        except SampleError:
+            return ()
+        own = columns.get("sha256")
+        return tuple(pixels for sha256, pixels in self._of(label) if sha256 != own)
+
+    def _read(self, label: str | None) -> list[tuple[str, ByteImage]]:
+        found = []
+        for path in self._folder.photos(label):
+            try:
+                data = images.read_bytes(str(path))
+                found.append((_sha256(data), images.decode(data).pixels))
+            except SampleError:  # one damaged photograph leaves the others
+                continue
+        return found
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def three() -> list[Sample]:
 def outcomes(method: Method, samples: list[Sample]) -> list[object]:
     """Each sample's first value, or why it has none."""
     return [
-        result.reason if isinstance(result, SampleError) else int(result[0, 0, 0])
+        result.reason if isinstance(result, SampleError) else int(result.image[0, 0, 0])
         for result in method.restore_many(samples)
     ]
 
@@ -111,7 +111,7 @@ def test_it_works_whatever_the_samples_are_called(make: Make, scope: str) -> Non
     results = make(COPY, scope).restore_many(samples)
     for result, one in zip(results, samples, strict=True):
         assert not isinstance(result, SampleError)
-        assert np.array_equal(result, one.lq)
+        assert np.array_equal(result.image, one.lq)
 
 
 def test_a_folder_is_one_run(make: Make, tmp_path: Path) -> None:
@@ -128,7 +128,8 @@ def test_a_crash_fails_its_own_sample(make: Make, scope: str, tmp_path: Path) ->
     assert crash.reason == "method_crashed"
     assert crash.detail.startswith("exit code 1: out of memory; log: ")
     assert Path(crash.detail.partition("log: ")[2]).expanduser().is_file()
-    assert [int(result[0, 0, 0]) for result in (results[0], results[2])] == [10, 30]  # type: ignore[index]
+    good = [int(result.image[0, 0, 0]) for result in (results[0], results[2])]  # type: ignore[union-attr]
+    assert good == [10, 30]
     assert "out of memory" in the_log(tmp_path)
 
 

@@ -179,9 +179,9 @@ def test_a_class_is_constructed_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.syspath_prepend(tmp_path)
     method = find_method(str(builtin(tmp_path, entry="my_class:Fill", params={"value": 7})))
     for result in method.restore_many([Sample("x", 0, LQ, (9, 5))] * 2):
-        assert isinstance(result, np.ndarray)
-        assert result.shape == (5, 9, 3)
-        assert (result == 7).all()
+        assert not isinstance(result, SampleError)
+        assert result.image.shape == (5, 9, 3)
+        assert (result.image == 7).all()
     assert sys.modules["my_class"].Fill.made == 1
 
 
@@ -255,8 +255,8 @@ def test_outputs_are_found_by_name(tmp_path: Path) -> None:
         method = find_method(name)
         assert what_is_missing(method) == []
         first, second, third, resized, broken, elsewhere = method.restore_many(samples)
-        assert (first[0, 0, 0], second[0, 0, 0]) == (1, 2)  # type: ignore[index]
-        assert resized.shape == fourth  # type: ignore[union-attr]
+        assert (first.image[0, 0, 0], second.image[0, 0, 0]) == (1, 2)  # type: ignore[union-attr]
+        assert resized.image.shape == fourth  # type: ignore[union-attr]
         missing = [third, broken, elsewhere]
         assert [error.reason for error in missing] == [  # type: ignore[union-attr]
             "output_missing", "not_an_image", "output_missing",

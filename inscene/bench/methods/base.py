@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inscene.errors import SampleError
+from inscene.faces.face import Points
 
 Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """What a method may look at: the LQ image and which sample it is; never the clean image."""
+    """What a method may look at: the LQ image, which sample it is and what is known of it."""
 
     id: str
     version: int
@@ -26,24 +27,48 @@ class Sample:
     """Width and height of the wanted output, px."""
     references: tuple[Image, ...] = ()
     """Other photographs of the person, for methods that restore with them."""
+    landmarks5: Points | None = None
+    """Of the face, as the dataset has them: px of the wanted output."""
+    clean: Image | None = None
+    """For methods that say so in ``sees_clean`` and for no others."""
+
+
+@dataclass(frozen=True, eq=False)
+class Output:
+    """What a method made of a sample."""
+
+    image: Image
+    notes: tuple[str, ...] = ()
+    """Stable snake_case words for what a reader of the results must know, such as ``no_face``."""
+    stage_s: Mapping[str, float] = field(default_factory=dict)
+    """Wall seconds of the method's own stages."""
 
 
 class Method(abc.ABC):
     """A restoration method. Made cheaply: what is slow is loaded at the first sample."""
 
     name: str
+    options: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that a command may set for one run: see :meth:`with_options`."""
+    sees_clean: bool = False
+    """Whether it looks at the clean image: an oracle, for studies, and no method to rank."""
+
+    def with_options(self, options: Mapping[str, Any]) -> Method:
+        """The method with other parameters; those that are not among its ``options`` are not
+        meant for it."""
+        return self
 
     @abc.abstractmethod
     def restore(self, sample: Sample) -> Image:
         """(height, width, 3) 8-bit sRGB. Raises :class:`SampleError` where it has no output."""
 
-    def restore_many(self, samples: Sequence[Sample]) -> list[Image | SampleError]:
+    def restore_many(self, samples: Sequence[Sample]) -> list[Output | SampleError]:
         """One result for each sample, in order; a sample that fails, fails alone."""
         return [self._one(sample) for sample in samples]
 
-    def _one(self, sample: Sample) -> Image | SampleError:
+    def _one(self, sample: Sample) -> Output | SampleError:
         try:
-            return self.restore(sample)
+            return Output(self.restore(sample))
         except SampleError as error:
             return error
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from inscene.bench.methods.base import Image, Method, Sample
 from inscene.bench.methods.manifest import BuiltinManifest
-from inscene.errors import InsceneError, MachineError, NotBuiltYetError, SampleError
+from inscene.errors import InsceneError, MachineError, NotBuiltYetError, RecipeError, SampleError
 
 _OURS = "inscene."
 
@@ -28,13 +28,7 @@ class Builtin(Method):
         if missing := self.missing():
             kind = NotBuiltYetError if "not built yet" in missing[0] else MachineError
             raise kind(f"method {self.name!r} cannot run here", why=" ".join(missing))
-        module, _, name = self.manifest.entry.partition(":")
-        try:
-            entry = getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError) as error:
-            raise MachineError(
-                f"method {self.name!r}: {self.manifest.entry} cannot be imported", why=f"{error}."
-            ) from error
+        entry = _imported(self.name, self.manifest)
         if isinstance(entry, type):
             return cast("Callable[..., Image]", entry(**self.manifest.params))
         return functools.partial(entry, **self.manifest.params)
@@ -80,6 +74,34 @@ class Builtin(Method):
     def facts(self) -> dict[str, str]:
         params = ", ".join(f"{key}={value!r}" for key, value in self.manifest.params.items())
         return {"runs": f"{self.manifest.entry}({params}) in the worker"}
+
+
+def open_own(name: str, manifest: BuiltinManifest) -> Method:
+    """The method that the manifest's entry is itself.
+
+    Raises :class:`MachineError` where it cannot be imported, :class:`RecipeError` where it is no
+    method or has other parameters.
+    """
+    entry = _imported(name, manifest)
+    if not (isinstance(entry, type) and issubclass(entry, Method)):
+        raise RecipeError(f"method {name!r}: {manifest.entry} is no inscene Method")
+    construct = cast("Callable[..., Method]", entry)
+    try:
+        return construct(name, manifest, **manifest.params)
+    except TypeError as error:
+        raise RecipeError(
+            f"method {name!r}: params do not fit {manifest.entry}", why=f"{error}."
+        ) from error
+
+
+def _imported(name: str, manifest: BuiltinManifest) -> Any:
+    module, _, attribute = manifest.entry.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise MachineError(
+            f"method {name!r}: {manifest.entry} cannot be imported", why=f"{error}."
+        ) from error
 
 
 def _version(distribution: str) -> str | None:

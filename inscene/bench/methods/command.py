@@ -15,7 +15,7 @@ from typing import Any
 
 from inscene import images
 from inscene.bench.methods import process, template
-from inscene.bench.methods.base import Image, Method, Sample
+from inscene.bench.methods.base import Image, Method, Output, Sample
 from inscene.bench.methods.checkout import Checkout
 from inscene.bench.methods.fit import fitted
 from inscene.bench.methods.manifest import CommandManifest
@@ -40,9 +40,9 @@ class Command(Method):
         (result,) = self.restore_many([sample])
         if isinstance(result, SampleError):
             raise result
-        return result
+        return result.image
 
-    def restore_many(self, samples: Sequence[Sample]) -> list[Image | SampleError]:
+    def restore_many(self, samples: Sequence[Sample]) -> list[Output | SampleError]:
         results: list[Image | SampleError | None] = [self._refusal(sample) for sample in samples]
         waiting = [index for index, result in enumerate(results) if result is None]
         if self.manifest.scope == "folder" and len(waiting) > 1:
@@ -53,7 +53,11 @@ class Command(Method):
         for index, sample in enumerate(samples):
             if results[index] is None:
                 results[index] = self._alone(sample)
-        return [result for result in results if result is not None]
+        return [
+            result if isinstance(result, SampleError) else Output(result)
+            for result in results
+            if result is not None
+        ]
 
     def _refusal(self, sample: Sample) -> SampleError | None:
         """Why the command cannot have a good output for it: said before hours are spent."""

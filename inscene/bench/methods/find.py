@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from inscene.bench.methods.base import Method
-from inscene.bench.methods.builtin import Builtin
+from inscene.bench.methods.builtin import Builtin, open_own
 from inscene.bench.methods.command import Command
 from inscene.bench.methods.folder import Folder
 from inscene.bench.methods.manifest import (
@@ -22,12 +24,17 @@ FOLDER = "folder:"
 _ENDINGS = (".yaml", ".yml")
 
 
-def find_method(name: str) -> Method:
-    """The method of that name: a shipped one's, ``folder:DIR``, or the path of a manifest.
+def find_method(name: str, options: Mapping[str, Any] | None = None) -> Method:
+    """The method of that name: a shipped one's, ``folder:DIR``, or the path of a manifest; with
+    other parameters, where it has such ``options``.
 
     Raises :class:`UsageError` with the nearest known name, :class:`inscene.errors.RecipeError`
     where a manifest is not one.
     """
+    return _find(name).with_options(options or {})
+
+
+def _find(name: str) -> Method:
     if name == FOLDER:
         raise UsageError(f"{FOLDER} names no folder", next_step=f"Give {FOLDER}DIR.")
     if name.startswith(FOLDER):
@@ -55,6 +62,8 @@ def absolute(name: str) -> str:
 def _from_manifest(path: Path) -> Method:
     manifest = load_manifest(path)
     if isinstance(manifest, BuiltinManifest):
+        if manifest.takes == "sample":
+            return open_own(path.stem, manifest)
         return Builtin(path.stem, manifest)
     if isinstance(manifest, FolderManifest):
         return Folder(path.stem, path.parent / manifest.folder, manifest.resize_to_gt)

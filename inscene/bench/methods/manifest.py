@@ -39,6 +39,9 @@ class BuiltinManifest(_Head):
     entry: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
     """``module:name``. A function is called with the LQ image and the wanted (width, height); a
     class is constructed once a worker, and the object called so."""
+    takes: Literal["image", "sample"] = "image"
+    """``sample``: the entry is a :class:`inscene.bench.methods.Method` of its own, constructed with
+    its name, this manifest and ``params``; its module must import without what it runs with."""
     params: dict[str, Any] = {}
     """Further arguments, by keyword: of the function, or of the class's constructor."""
     packages: list[str] = []
