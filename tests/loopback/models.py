@@ -81,6 +81,12 @@ def _ir_se50(folder: Path) -> None:
     write_ir_se50(folder / "recognition_arcface_ir_se50.pth")
 
 
+def _sd_turbo(folder: Path) -> None:
+    from tiny_weights.sd_turbo import build
+
+    build(folder)
+
+
 def _metric(name: str) -> Callable[[Path], None]:
     def build(folder: Path) -> None:
         file, write = METRIC_FILES[name]
@@ -89,10 +95,32 @@ def _metric(name: str) -> Callable[[Path], None]:
     return build
 
 
+def _flux(folder: Path) -> None:
+    from tiny_weights.flux import write_flux
+
+    write_flux(folder)
+
+
+def _antiblur(folder: Path) -> None:
+    from tiny_weights.flux import LORA_FILE, write_antiblur
+
+    write_antiblur(folder / LORA_FILE)
+
+
+def _infiniteyou(folder: Path) -> None:
+    from tiny_weights.infusenet import write_infiniteyou
+
+    write_infiniteyou(folder)
+
+
 BUILDERS: dict[str, Callable[[Path], None]] = {
     "buffalo_l": _insightface("buffalo_l"),
     "antelopev2": _insightface("antelopev2"),
     "yolov8n-face": _yolov8n_face,
     "ir-se-50": _ir_se50,
+    "flux.1-dev": _flux,
+    "infiniteyou-sim": _infiniteyou,
+    "antiblur-lora": _antiblur,
+    "sd-turbo": _sd_turbo,
     **{name: _metric(name) for name in METRIC_FILES},
 }
