@@ -195,13 +195,22 @@ def _overridden(data: dict[str, Any], override: str) -> dict[str, Any]:
     return {
         **data,
         "steps": [
-            {spec["name"]: {**spec.get("params", {}), param: value}}
+            {spec["name"]: _with(spec.get("params", {}), param.split("."), value)}
             if spec["name"] == step
             else {spec["name"]: spec.get("params", {})}
             for spec in specs
             if isinstance(spec, dict)
         ],
     }
+
+
+def _with(params: Mapping[str, Any], keys: Sequence[str], value: object) -> dict[str, Any]:
+    """The parameters with one more, that may lie in others: ``identity.min``."""
+    key, *deeper = keys
+    if deeper:
+        inside = params.get(key)
+        value = _with(inside if isinstance(inside, Mapping) else {}, deeper, value)
+    return {**params, key: value}
 
 
 def canonical_json(value: object) -> str:

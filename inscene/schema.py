@@ -29,12 +29,29 @@ SCORES = pa.struct(
         ("face_laplacian_var", pa.float64()),  # the same inside the face box
         ("face_area", pa.float64()),  # face box area / image area, 0..1
         ("faces", pa.float64()),  # how many were found
+        ("face_height_px", pa.float64()),  # of the face box
+        ("face_height_share", pa.float64()),  # face box height / image height
+        ("prominent_faces", pa.float64()),  # those of at least a quarter of the largest one's area
+        ("background_laplacian_var", pa.float64()),  # laplacian_var beside the person
         ("identity", pa.float64()),  # cosine that decided, -1..1: one of the next three
         ("identity_conditioning", pa.float64()),  # to the reference that it was made from
         ("identity_mean", pa.float64()),  # mean over the person's references
         ("identity_max", pa.float64()),  # the largest of them
     ]
 )
+
+TRIES = pa.list_(
+    pa.struct(
+        [
+            ("attempt", pa.int32()),  # 0..
+            ("seed", pa.int64()),
+            ("similarity", pa.float64()),  # cosine to the reference; null where there was no face
+            ("reason", pa.string()),  # why it was rejected; null: it was not
+            ("scores", SCORES),
+        ]
+    )
+)
+"""Each image that was generated for a scene, so that a threshold can be moved later."""
 
 CAMERA = pa.struct(
     [
@@ -98,7 +115,13 @@ SCENES = TableKind(
         Column("identity", pa.string(), "label of the person, as given by the source"),
         Column("file_id", pa.string(), "the generator's own name for the image"),
         Column("prompt", pa.string(), "text the scene was generated from"),
+        Column("shot", pa.string(), "how much of the person was asked for: full-body, mid-up"),
+        Column("slots", pa.string(), "JSON: what the grammar put where in the prompt"),
+        Column("repeat", pa.int32(), "0.. : which scene of one reference and prompt"),
         Column("seed", pa.int64(), "seed the scene was generated from"),
+        Column("attempt", pa.int32(), "0.. : which try it is"),
+        Column("tries", TRIES, "every try, rejected ones too: seed, similarity, reason"),
+        Column("generator", pa.string(), "JSON: weights, settings and versions that made it"),
         Column("face_bbox", _FACE_BOX, "x0, y0, x1, y1 in px of the scene"),
         Column("face_score", pa.float32(), "the detector's confidence, 0..1"),
         Column("landmarks5", pa.list_(pa.float32()), "5 points x, y in px: eyes, nose, mouth"),
@@ -140,6 +163,35 @@ PAIRS = TableKind(
     ),
     key=("sample_id", "version"),
     repeated_images=("hq",),
+)
+
+FACE_PAIRS = TableKind(
+    "face-pairs",
+    (
+        _SAMPLE_ID,
+        _SPLIT,
+        Column("version", pa.int32(), "which degradation of the sample"),
+        Column("operator_id", pa.string(), "names the operator: the label of contrastive training"),
+        Column("lq_face", IMAGE, "the face as the LQ scene has it, never resampled, PNG"),
+        Column("hq_face", IMAGE, "the restored face at the same place, PNG of the same size"),
+        Column("gt_face", IMAGE, "the clean face at the same place, never resampled, PNG"),
+        Column("ref_fr", pa.string(), "what restored the face"),
+        Column("hq_source", pa.string(), "ref_fr; or gt: hq_face is the clean face, resampled"),
+        Column("references", pa.int32(), "photographs of the person that it restored with"),
+        Column("box", pa.list_(pa.int32()), "x0, y0, x1, y1 of the faces in px of the scene"),
+        Column("side_px", pa.int32(), "the box's shorter side, px"),
+        Column("landmarks5", pa.list_(pa.float32()), "5 points x, y in px of the scene"),
+        Column("landmarks_from", pa.string(), "stored; or what found them on the LQ"),
+        Column("width", pa.int32(), "of the scene, px"),
+        Column("height", pa.int32(), "of the scene, px"),
+        Column("sha256", pa.string(), "of the clean scene's source file, hex"),
+        Column("identity", pa.string(), "label of the person, as given by the source"),
+        Column("licence", pa.string(), "of the source image, or unknown"),
+        Column("consent", pa.string(), "basis of consent, or unknown"),
+        Column("provenance", pa.string(), "JSON: recipe hash, step versions, weight hashes"),
+    ),
+    key=("sample_id", "version"),
+    repeated_images=("gt_face",),
 )
 
 RESULTS = TableKind(
@@ -191,9 +243,11 @@ DROPS = TableKind(
         Column("reason", pa.string(), "stable snake_case word"),
         Column("detail", pa.string(), "for people"),
         Column("scores", SCORES, "every score that it had by then"),
+        Column("shot", pa.string(), "how much of the person was asked for"),
+        Column("tries", TRIES, "of a generated scene: every try and why it was rejected"),
         Column("thumbnail", IMAGE, "small JPEG, where there were pixels"),
     ),
     key=("sample_id",),
 )
 
-KINDS = {kind.name: kind for kind in (SCENES, PAIRS, RESTORED, RESULTS)}
+KINDS = {kind.name: kind for kind in (SCENES, PAIRS, FACE_PAIRS, RESTORED, RESULTS)}

@@ -13,8 +13,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -52,6 +52,10 @@ class Bench:
     reference: bool = True
     split: str | None = None
     limit: int | None = None
+    references: str | None = None
+    """Folder of photographs of the people, for methods that restore with them."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Parameters of methods that have such."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "methods", tuple(absolute(one) for one in self.methods))
@@ -121,7 +125,7 @@ def stuck_methods(bench: Bench) -> dict[str, MachineError]:
     stuck = {}
     for method in bench.methods:
         try:
-            require(find_method(method))
+            require(find_method(method, bench.options))
         except MachineError as error:
             stuck[method] = error
     return stuck
@@ -150,7 +154,11 @@ def run_bench(
 
 def plan_restore(bench: Bench, method: str) -> engine.Plan:
     """What running one method would do."""
-    values = {"restore.method": method, "restore.suite": bench.name}
+    values: dict[str, Any] = {"restore.method": method, "restore.suite": bench.name}
+    if known := sorted(find_method(method).options & set(bench.options)):
+        values["restore.options"] = {name: bench.options[name] for name in known}
+    if bench.references is not None:
+        values["restore.references"] = bench.references
     if not bench.reference:
         values["restore.lq"] = "image"
     folder = f"{bench.folder(find_method(method).name)}/restored"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
+from inscene.bench.fadex_study.settings import Study
 from inscene.bench.views import ViewName
 from inscene.errors import RecipeError, UsageError
 from inscene.quality.registry import find_metric
@@ -37,16 +38,34 @@ class Suite(BaseModel):
 
     name: str
     title: str
+    kind: Literal["restoration", "fadex_similarity"] = "restoration"
+    """``restoration`` scores what methods make of pairs; ``fadex_similarity`` compares the codes
+    that a checkpoint's FaDeX gives to clean images under fixed degradations."""
     answers: str
     """Table or figure of the paper."""
     dataset: SuiteData
     view: ViewName = "scene"
     reference: bool = True
     """False where there are no clean images: photographs that are degraded themselves."""
-    metrics: tuple[str, ...]
+    metrics: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
     """That the paper's table has; run where ``--method`` names none."""
+    study: Study | None = None
+    """Of the kind ``fadex_similarity``: how it is done."""
     notes: str = ""
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Suite:
+        given = self.model_fields_set
+        if self.kind == "restoration":
+            foreign = given & {"study"}
+            if "metrics" not in given:
+                raise ValueError("metrics: name those that are computed")
+        else:
+            foreign = given & {"view", "reference", "metrics", "methods"}
+        if foreign:
+            raise ValueError(f"{min(foreign)}: suites of the kind {self.kind} have no such thing")
+        return self
 
     @field_validator("metrics")
     @classmethod
@@ -105,8 +124,10 @@ def load_suite(name: str) -> Suite:
         raise RecipeError("cannot be read as a suite", where=str(path), why=f"{error}.") from error
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise RecipeError(f"{key}: {first['msg']}", where=str(path)) from error
+        what = first["msg"].removeprefix("Value error, ")
+        if first["loc"]:  # else it speaks of several keys, and names them
+            what = f"{'.'.join(map(str, first['loc']))}: {what}"
+        raise RecipeError(what, where=str(path)) from error
 
 
 def suite_names() -> list[str]:

@@ -18,6 +18,7 @@ from inscene.cli import (
     doctor,
     inspect,
     leaderboard,
+    restore,
     unbuilt,
     weights,
 )
@@ -56,7 +57,7 @@ app.add_typer(build.app, name="build", rich_help_panel=MAKE)
 app.command(rich_help_panel=MAKE)(degrade.degrade)
 _train = unbuilt.group("train", "Train FaDeX or the restorer.")
 app.add_typer(_train, name="train", rich_help_panel=MEASURE)
-unbuilt.register(app, "restore", MEASURE)
+app.command(rich_help_panel=MEASURE)(restore.restore)
 app.command(rich_help_panel=MEASURE)(bench.bench)
 app.command(rich_help_panel=MEASURE)(leaderboard.leaderboard)
 app.command(rich_help_panel=SHARE)(inspect.inspect)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from inscene.cli import method_options as of_method
 from inscene.cli import options as opt
 from inscene.cli.console import print_json, print_summary, say
 from inscene.cli.execute import run_shown
+from inscene.cli.fadex_similarity import bench_fadex_similarity
 from inscene.errors import ExitCode, InsceneError, UsageError
 
 if TYPE_CHECKING:
@@ -39,6 +41,9 @@ def bench(
     require_all: Annotated[
         bool, typer.Option("--require-all", help="Exit with 4 where a metric cannot be had.")
     ] = False,
+    references: of_method.References = None,
+    checkpoint: of_method.Checkpoint = None,
+    option: of_method.OfMethod = None,
     limit: opt.Limit = None,
     executor: opt.ExecutorOption = opt.Executor.auto,
     workers: opt.WorkerCount = None,
@@ -51,6 +56,7 @@ def bench(
     What is done is not done again: a further method or metric costs that one only.
     """
     from inscene.bench import run as bench_run
+    from inscene.bench.methods import find_method
     from inscene.bench.suites import load_suite
     from inscene.engine import run as engine
     from inscene.quality.registry import TEN, WITHOUT_WEIGHTS
@@ -60,6 +66,17 @@ def bench(
     methods = method or []
     if suite is not None:
         named = load_suite(suite)
+        if named.kind == "fadex_similarity":
+            bench_fadex_similarity(
+                named, out, checkpoint,
+                dataset=dataset, limit=limit, plan_only=plan, as_json=json,
+                foreign={
+                    "--method": method, "--metrics": metrics, "--require-all": require_all,
+                    "--references": references, "--option": option, "--workers": workers,
+                    "--executor": executor is not opt.Executor.auto, "--ray-address": ray_address,
+                },
+            )  # fmt: skip
+            return
         wanted = bench_run.bench_of_suite(
             named, out, dataset=dataset, methods=methods, metrics=keys, limit=limit
         )
@@ -68,6 +85,9 @@ def bench(
         wanted = bench_run.bench_of_dataset(dataset, methods, keys or WITHOUT_WEIGHTS, out, limit)
     else:
         raise UsageError("nothing to measure on", next_step="Give --dataset PAIRS or --suite NAME.")
+    options = of_method.method_options(option, checkpoint, references)
+    of_method.check_known(options, [find_method(name) for name in wanted.methods])
+    wanted = replace(wanted, references=references, options=options)
     unavailable = wanted.unavailable
     plans = [bench_run.plan_restore(wanted, one) for one in wanted.methods]
     if named is not None:
@@ -108,7 +128,7 @@ def _print_plan(
 
     facts: list[dict[str, Any]] = []
     for name, plan in zip(wanted.methods, plans, strict=True):
-        one = find_method(name)
+        one = find_method(name, wanted.options)
         facts.append(
             {
                 "method": one.name,

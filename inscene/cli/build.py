@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from json import dumps
+from typing import Annotated
+
 import typer
 
 from inscene.cli import options as opt
-from inscene.cli import unbuilt
+from inscene.cli import synthetic, unbuilt
 from inscene.cli.execute import RunOptions, execute
 
 app = typer.Typer(help="Make a dataset of scenes, or of face pairs.", no_args_is_help=True)
@@ -36,4 +39,59 @@ def gallery(
     )
 
 
+@app.command("face-pairs")
+def face_pairs(
+    source: Annotated[
+        list[str],
+        typer.Argument(metavar="PAIRS...", help="Datasets of LQ–HQ pairs of scenes; path or URL."),
+    ],
+    out: opt.Out,
+    ref_fr: Annotated[
+        str | None,
+        typer.Option(
+            help="What restores the faces: gt, perturbed:good|medium|bad, identity, faceme, "
+            "another method for aligned faces, or a manifest.  [default: recipe's]",
+            metavar="NAME",
+        ),
+    ] = None,
+    references: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder of photographs of the people, a sub-folder for each.", metavar="DIR"
+        ),
+    ] = None,
+    recipe: opt.Recipe = "face-pairs",
+    set_: opt.Set = None,
+    limit: opt.Limit = None,
+    seed: opt.Seed = None,
+    executor: opt.ExecutorOption = opt.Executor.auto,
+    workers: opt.WorkerCount = None,
+    ray_address: opt.RayAddress = None,
+    plan: opt.PlanOnly = False,
+    json: opt.Json = False,
+) -> None:
+    """Faces of LQ scenes, each beside its restored self.
+
+    What FaDeX learns degradations from. The LQ faces are cut out of their scenes, never resampled.
+    """
+    values = {"ref_fr": ref_fr, "references": references}
+    overrides = [f"face_pairs.{key}={dumps(value)}" for key, value in values.items() if value]
+    execute(
+        recipe or "face-pairs",
+        source,
+        RunOptions(
+            out,
+            [*overrides, *(set_ or [])],
+            limit,
+            seed,
+            executor,
+            workers,
+            ray_address,
+            plan,
+            json,
+        ),
+    )
+
+
+app.command()(synthetic.synthetic)
 unbuilt.register_group(app, "build")

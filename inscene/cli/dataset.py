@@ -15,6 +15,7 @@ from inscene.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from inscene.degrade.verify import Replayed
+    from inscene.engine.what_if import WhatIf
 
 
 def verify(
@@ -77,13 +78,29 @@ def _replay(dataset: str, sample: int) -> Replayed:
         return replay_rows(table, rows, wanted, count)
 
 
-def funnel(dataset: opt.Dataset, json: opt.Json = False) -> None:
-    """Say where every input went: kept, or refused by which step and why."""
+def funnel(
+    dataset: opt.Dataset,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="What if: another threshold, e.g. identity.min=0.45; repeatable.",
+        ),
+    ] = None,
+    json: opt.Json = False,
+) -> None:
+    """Say where every input went: kept, or refused by which step and why.
+
+    --set tells, from the stored scores, what other thresholds would have made of it.
+    """
     from inscene.dataset.funnel import funnel as add_up
 
     result = add_up(dataset)
+    asked = _what_if(dataset, set_) if set_ else None
     if json:
-        print_json(asdict(result))
+        facts = asdict(result)
+        print_json({**facts, "what_if": asdict(asked)} if asked else facts)
         return
     from rich.console import Console
     from rich.table import Table
@@ -101,3 +118,35 @@ def funnel(dataset: opt.Dataset, json: opt.Json = False) -> None:
     for column in table.columns[2:]:
         column.justify = "right"
     Console().print(table, markup=False)
+    if asked is not None:
+        _print_what_if(asked)
+
+
+def _what_if(dataset: str, settings: list[str]) -> WhatIf:
+    from inscene.engine.what_if import what_if
+
+    return what_if(dataset, settings)
+
+
+def _print_what_if(asked: WhatIf) -> None:
+    print()
+    for change in asked.changes:
+        print(f"With {change.key} {_written(change.now)} in place of {_written(change.was)}:")
+    lost, gained, unknown = asked.count("lost"), asked.count("gained"), asked.count("unknown")
+    print(f"  {asked.kept - lost - asked.kept_unknown} of {asked.kept} kept rows would stay")
+    for reason, rows in sorted(asked.lost.items()):
+        print(f"  {len(rows):>6}  kept rows would be dropped: {reason}")
+    for reason, rows in sorted(asked.gained.items()):
+        print(f"  {len(rows):>6}  dropped rows would pass: {reason}")
+    if gained and asked.not_asked:
+        print(f"          what {', '.join(asked.not_asked)} would say of them is not known")
+    if asked.other_image:
+        print(f"  {len(asked.other_image):>6}  kept rows would have another image, an earlier try")
+    for why, rows in sorted(asked.unknown.items()):
+        print(f"  {len(rows):>6}  rows of which nobody knows: {why}")
+    if not (lost or gained or unknown or asked.other_image):
+        print("  nothing would change")
+
+
+def _written(value: object) -> str:
+    return "off" if value is None else str(value)

@@ -13,6 +13,7 @@ from inscene.cli.options import Executor
 from inscene.errors import ExitCode, InterruptedRunError
 
 if TYPE_CHECKING:
+    from inscene.engine.registry import BuiltRecipe
     from inscene.engine.run import Plan, Summary, Workers
 
 
@@ -46,19 +47,31 @@ def run_shown(plan: Plan, workers: Workers, title: str) -> Summary:
 def execute(recipe_name: str, sources: Sequence[str], options: RunOptions) -> None:
     """Load, plan, run and report; exits with 1 where samples had errors."""
     from inscene.engine import run as engine
+
+    plan = engine.plan(built_recipe(recipe_name, options), sources, options.out, options.limit)
+    execute_plan(plan, options)
+
+
+def built_recipe(recipe_name: str, options: RunOptions) -> BuiltRecipe:
+    """The recipe with what the options change in it."""
     from inscene.engine.registry import build
     from inscene.recipe import load_recipe
 
     overrides = list(options.overrides)
     if options.seed is not None:
         overrides.append(f"seed={options.seed}")
-    recipe, source = load_recipe(recipe_name, overrides)
-    plan = engine.plan(build(recipe, source), sources, options.out, options.limit)
+    return build(*load_recipe(recipe_name, overrides))
+
+
+def execute_plan(plan: Plan, options: RunOptions) -> None:
+    """Run and report, or only say what would be done; exits with 1 where samples had errors."""
+    from inscene.engine import run as engine
+
     if options.plan_only:
         print_plans([plan], options.as_json)
         return
     workers = engine.Workers(options.executor.value, options.workers, options.ray_address)
-    summary = run_shown(plan, workers, recipe.name)
+    summary = run_shown(plan, workers, plan.built.recipe.name)
     print_summary(summary, options.as_json)
     if summary.errors:
         raise typer.Exit(ExitCode.PARTIAL)

@@ -12,13 +12,10 @@ from inscene.errors import NotBuiltYetError
 _Anything = Annotated[list[str] | None, typer.Argument(hidden=True)]
 
 COMMANDS = {
-    "build synthetic": "Scenes generated from identities",
     "build raw": "Degraded inputs from RAW captures",
     "build cc12m": "Scenes from a CC12M subset",
-    "build face-pairs": "LQ–HQ face pairs from scene pairs",
     "train fadex": "Train the degradation encoder",
     "train restorer": "Train the scene restorer",
-    "restore": "Restore images with a method",
     "forget": "Take samples out of a dataset for good",
     "publish": "Publish a dataset to the Hugging Face Hub",
 }

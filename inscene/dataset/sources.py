@@ -20,6 +20,7 @@ from inscene.dataset.ledger import Ledger
 from inscene.dataset.parquet import ParquetFile, open_parquet, read_group
 from inscene.dataset.store import is_url, open_store
 from inscene.errors import SampleError, UsageError
+from inscene.recipe import content_hash
 from inscene.schema import IMAGE, PAIRS, SCENES
 
 
@@ -37,6 +38,22 @@ class Input:
     image_column: str = "image"
     state: str = ""
     """Changes when the content does: a resumed run must not mix old and new."""
+    columns: tuple[tuple[str, Any], ...] = ()
+    """What is known of it beside its bytes, as JSON values: the row of an image file begins with
+    them, over what the file itself says. Part of ``state``: see :func:`image_input`."""
+
+
+def image_input(
+    name: str, split: str | None, file: Path, columns: Mapping[str, Any] | None = None
+) -> Input:
+    """The input of one image file, with what is known of it. A file that is not there is an input
+    too: reading it gives the reason."""
+    path = Path(os.path.abspath(file))  # a worker may have another working directory
+    known = tuple(sorted((columns or {}).items()))
+    state = _file_state(path)
+    if known:
+        state += f"-{content_hash(known)[:16]}"
+    return Input(name, split, str(path), state=state, columns=known)
 
 
 def list_inputs(sources: Sequence[str], needs: Sequence[str] = ()) -> list[Input]:
@@ -121,19 +138,14 @@ def _list_source(source: str) -> list[Input]:
                 )
             return _list_parquet({str(file): _file_state(file) for file in parquet})
         return [
-            Input(
-                readable_name(file.relative_to(path).as_posix()),
-                None,
-                str(file),
-                state=_file_state(file),
-            )
+            image_input(readable_name(file.relative_to(path).as_posix()), None, file)
             for file in photos
         ]
     if not os.path.lexists(path):
         raise UsageError("there is no such file or folder", where=source)
     if path.suffix == ".parquet":
         return _list_parquet({str(path): _file_state(path)})
-    return [Input(readable_name(path.name), None, str(path), state=_file_state(path))]
+    return [image_input(readable_name(path.name), None, path)]
 
 
 def _file_state(path: Path) -> str:
@@ -256,8 +268,8 @@ def read_inputs(
 ) -> Iterator[tuple[Input, dict[str, Any] | SampleError]]:
     """The columns of each input, or why it has none. ``image`` is always among them.
 
-    Image files give ``image``, ``sha256`` and ``source``. Image cells must hold their bytes: a path
-    in a cell is never opened.
+    Image files give ``image``, ``sha256``, ``source`` and the input's own columns. Image cells must
+    hold their bytes: a path in a cell is never opened.
     """
     group: tuple[str, int] | None = None
     table: pa.Table | None = None
@@ -295,6 +307,7 @@ def _read_image_file(entry: Input) -> dict[str, Any] | SampleError:
         "image": {"bytes": data, "path": readable_name(PurePosixPath(entry.file).name)},
         "sha256": hashlib.sha256(data).hexdigest(),
         "source": readable_name(PurePosixPath(entry.file).parent.name),
+        **dict(entry.columns),
     }
 
 

@@ -38,6 +38,7 @@ Event = Finished | Died | Failed
 class Pool(abc.ABC):
     """Workers that run shards. A context manager: left, no worker stays."""
 
+    workers: int
     capacity: int
     """Tasks that may be in flight."""
 
@@ -61,7 +62,7 @@ class Pool(abc.ABC):
 class InlinePool(Pool):
     """Runs the task in this process: no start-up, and a debugger sees everything."""
 
-    capacity = 1
+    workers = capacity = 1
 
     def __init__(self, job: Job, progress: Progress) -> None:
         self._worker = Worker(job)

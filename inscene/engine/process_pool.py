@@ -12,10 +12,12 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from inscene.engine.gpus import VISIBLE
 from inscene.engine.job import Job, ShardTask
 from inscene.engine.pool import Died, Event, Failed, Finished, Pool
 from inscene.engine.worker import Progress, Worker
@@ -29,25 +31,30 @@ _SPAWN = multiprocessing.get_context("spawn")
 class _Child:
     process: Any
     pipe: Connection
+    gpu: str | None = None
     task: ShardTask | None = None
     reported: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
     """Progress within the task: taken back if the worker dies, as the task begins anew."""
 
 
 class ProcessPool(Pool):
-    def __init__(self, job: Job, workers: int, progress: Progress) -> None:
-        self.capacity = workers
+    """``gpus``: one a worker and as many, or none; a worker sees no GPU but its own."""
+
+    def __init__(
+        self, job: Job, workers: int, progress: Progress, gpus: Sequence[str] = ()
+    ) -> None:
+        self.workers = self.capacity = workers
         self._job, self._progress = job, progress
         self._children: list[_Child] = []
-        with _worker_environment():
-            self._children = [self._start() for _ in range(workers)]
+        self._children = [self._start(gpu) for gpu in gpus or (None,) * workers]
 
-    def _start(self) -> _Child:
+    def _start(self, gpu: str | None) -> _Child:
         ours, theirs = _SPAWN.Pipe()
         process = _SPAWN.Process(target=_serve, args=(theirs, self._job), daemon=True)
-        process.start()
+        with _worker_environment({} if gpu is None else {VISIBLE: gpu}):
+            process.start()
         theirs.close()
-        return _Child(process, ours)
+        return _Child(process, ours, gpu)
 
     def submit(self, task: ShardTask) -> None:
         child = next(child for child in self._children if child.task is None)
@@ -72,8 +79,7 @@ class ProcessPool(Pool):
             child.process.join()
             self._progress(*(-count for count in child.reported))
             self._children.remove(child)
-            with _worker_environment():
-                self._children.append(self._start())
+            self._children.append(self._start(child.gpu))
             return Died(task, _cause_of_death(child.process.exitcode))
         if kind == "progress":
             self._progress(*content)
@@ -110,9 +116,10 @@ _WORKER_ENVIRONMENT = {
 
 
 @contextlib.contextmanager
-def _worker_environment() -> Any:
-    before = {name: os.environ.get(name) for name in _WORKER_ENVIRONMENT}
-    os.environ.update(_WORKER_ENVIRONMENT)
+def _worker_environment(more: Mapping[str, str]) -> Iterator[None]:
+    wanted = {**_WORKER_ENVIRONMENT, **more}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
     try:
         yield
     finally:

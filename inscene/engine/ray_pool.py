@@ -24,24 +24,48 @@ OBJECT_STORE_BYTES = 80 * 2**20  # Ray's smallest; nothing large passes through 
 
 
 class RayPool(Pool):
+    """``gpu_workers``: where a step wants a GPU, and the cluster has any, as many workers as there
+    are free ones, and no more than this; each has one, and Ray hides the others from it. Without
+    any, ``workers`` work on CPUs."""
+
     def __init__(
-        self, job: Job, workers: int, progress: Progress, address: str | None = None
+        self,
+        job: Job,
+        workers: int,
+        progress: Progress,
+        address: str | None = None,
+        gpu_workers: int | None = None,
     ) -> None:
-        self.capacity = workers * SHARDS_IN_FLIGHT
         self._progress = progress
         self._ray = _import_ray()
         self._started_here = _connect(self._ray, address, workers)
+        gpus = self._gpus(gpu_workers) if gpu_workers else 0
+        self.workers = workers = gpus or workers
+        self.capacity = workers * SHARDS_IN_FLIGHT
         share = self._cpu_share(workers)
         actor = self._ray.remote(_Actor).options(
-            num_cpus=share, max_restarts=-1, max_task_retries=0
+            num_cpus=share, num_gpus=1 if gpus else None, max_restarts=-1, max_task_retries=0
         )
         self._actors = [actor.remote(job) for _ in range(workers)]
         self._in_flight: dict[Any, tuple[Any, ShardTask]] = {}
-        self._await_start(workers, share)
+        self._await_start(workers, f"{share} CPU" + (" and a GPU" if gpus else ""))
+
+    def _gpus(self, most: int) -> int:
+        """GPUs to take; 0 where the cluster has none."""
+        if not self._ray.cluster_resources().get("GPU"):
+            return 0
+        free = int(self._free("GPU", most))
+        if free < 1:
+            raise MachineError(
+                "Ray has no free GPU",
+                why="Other jobs hold all of them.",
+                next_step="Wait for them.",
+            )
+        return min(most, free)
 
     def _cpu_share(self, workers: int) -> float:
         """CPUs an actor claims: a share that all of them together can have, at most nearly one."""
-        free = self._free_cpus(wanted=0.9 * workers)
+        free = self._free("CPU", 0.9 * workers, used=0.9)
         if free <= 0:
             raise MachineError(
                 "Ray has no free CPU",
@@ -50,25 +74,26 @@ class RayPool(Pool):
             )
         return min(0.9, int(900 * free / workers) / 1000)
 
-    def _free_cpus(self, wanted: float) -> float:
-        """Free CPUs of the cluster. Ray gives those of actors that have just ended back a little
-        later, so fewer than wanted are looked at again for some seconds."""
-        wanted = min(wanted, 0.9 * float(self._ray.cluster_resources().get("CPU", 0.0)))
+    def _free(self, kind: str, wanted: float, used: float = 1.0) -> float:
+        """Free CPUs or GPUs of the cluster, of which this share can be used. Ray gives those of
+        actors that have just ended back a little later, so fewer than wanted are looked at again
+        for some seconds."""
+        wanted = min(wanted, used * float(self._ray.cluster_resources().get(kind, 0.0)))
         until = time.monotonic() + RELEASE_TIMEOUT_S
         while True:
-            free = float(self._ray.available_resources().get("CPU", 0.0))
+            free = float(self._ray.available_resources().get(kind, 0.0))
             if free >= wanted or time.monotonic() > until:
                 return free
             time.sleep(0.1)
 
-    def _await_start(self, workers: int, share: float) -> None:
+    def _await_start(self, workers: int, each: str) -> None:
         pings = [actor.ping.remote() for actor in self._actors]
         ready, _ = self._ray.wait(pings, num_returns=workers, timeout=START_TIMEOUT_S)
         if len(ready) < workers:
             self.stop()
             raise MachineError(
                 f"Ray started {len(ready)} of {workers} workers in {START_TIMEOUT_S:.0f} s",
-                why=f"Each needs {share} CPU on one node.",
+                why=f"Each needs {each} on one node.",
                 next_step="Ask for fewer with --workers, or use --executor process.",
             )
 

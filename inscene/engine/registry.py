@@ -6,6 +6,8 @@ import dataclasses
 import functools
 import importlib
 import json
+import typing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -20,10 +22,13 @@ STEPS = {
     "decode": "inscene.engine.steps.decode:Decode",
     "degrade": "inscene.degrade.step:Degrade",
     "detect_faces": "inscene.faces.steps.detect:DetectFaces",
+    "generate": "inscene.synthetic.steps.generate:Generate",
+    "face_pairs": "inscene.restore.steps.face_pairs:FacePairs",
     "identity": "inscene.faces.steps.identity:Identity",
     "landmarks": "inscene.faces.steps.landmarks:Landmarks",
     "restore": "inscene.bench.steps:Restore",
     "score": "inscene.bench.steps:ScoreOutputs",
+    "tag": "inscene.synthetic.steps.tag:TagScenes",
     "take_output": "inscene.bench.steps:TakeOutput",
     "view": "inscene.bench.views:View",
 }
@@ -105,12 +110,30 @@ def _build_step(spec: StepSpec, position: int, source: RecipeSource | None) -> S
         return TypeAdapter(kind).validate_python(spec.params)
     except ValidationError as error:
         first = error.errors()[0]
-        key = str(first["loc"][0]) if first["loc"] else ""
+        keys = _keys_of(kind, first["loc"])
+        path = ".".join(keys)
         if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-            known = [field.name for field in dataclasses.fields(kind)]
-            what = f"step {spec.name!r} has no parameter {key!r}"
-            next_step = did_you_mean(key, known) if known else "It takes none."
+            known = [field.name for field in dataclasses.fields(_holder(kind, keys[:-1]))]
+            what = f"step {spec.name!r} has no parameter {path!r}"
+            next_step = did_you_mean(keys[-1], known) if known else "It takes none."
         else:
             problem = first["msg"].removeprefix("Value error, ")
-            what, next_step = f"{spec.name}.{key}: {problem}", ""
-        raise RecipeError(what, where=where(spec.name, key), next_step=next_step) from error
+            what, next_step = f"{spec.name}.{path}: {problem}", ""
+        raise RecipeError(what, where=where(spec.name, *keys), next_step=next_step) from error
+
+
+def _keys_of(kind: type, location: Sequence[int | str]) -> list[str]:
+    """The parameters on the way to a mistake; not the members of unions that pydantic adds."""
+    keys: list[str] = []
+    for key in location[:-1]:
+        keys.append(str(key))
+        if not dataclasses.is_dataclass(_holder(kind, keys)):
+            return keys
+    return [*keys, str(location[-1])] if location else [""]
+
+
+def _holder(kind: type, keys: Sequence[str]) -> Any:
+    """The dataclass of a step's nested parameters; for a simple parameter, its type."""
+    for key in keys:
+        kind = typing.get_type_hints(kind).get(key, object)
+    return kind

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import deque
 from collections.abc import Sequence
@@ -13,13 +14,13 @@ from inscene.dataset.ledger import Ledger
 from inscene.dataset.shards import Record, Shard
 from inscene.dataset.sources import Input, list_inputs
 from inscene.dataset.store import LocalStore, Store, is_url, open_store
+from inscene.engine.gpus import gpus_here
 from inscene.engine.job import Job, ShardTask
 from inscene.engine.kills import Quarantine, mark_file, read_mark, stale_marks
 from inscene.engine.plan import plan_shards
 from inscene.engine.pool import Died, Failed, Finished, InlinePool, Pool
 from inscene.engine.progress import Display, Silent
 from inscene.engine.registry import BuiltRecipe
-from inscene.engine.worker import Progress
 from inscene.errors import MachineError, UsageError
 
 ExecutorName = Literal["auto", "inline", "process", "ray"]
@@ -36,8 +37,20 @@ class Workers:
     count: int | None = None
     ray_address: str | None = None
 
-    def chosen(self, inputs: int) -> tuple[Literal["inline", "process", "ray"], int]:
-        """The executor and the number of its workers, for this many inputs."""
+    @property
+    def work_here(self) -> bool:
+        """Not on a cluster, of which this machine may be no part."""
+        return self.executor != "ray" and not self.ray_address
+
+    def chosen(self, inputs: int, gpus: int = 0) -> tuple[Literal["inline", "process", "ray"], int]:
+        """The executor and the number of its workers, for this many inputs.
+
+        ``gpus`` of this machine, where a step wants one and there are any: one worker each. A
+        model takes longer to load there than a process to start, so none is left idle.
+        """
+        if gpus and self.work_here and self.executor != "inline":
+            count = min(self.count or gpus, gpus)
+            return ("process", count) if count > 1 or self.executor == "process" else ("inline", 1)
         count = self.count or _usable_cpus()
         if self.executor == "auto":
             if self.ray_address:
@@ -101,10 +114,8 @@ def plan(
 ) -> Plan:
     """What a run would do. ``limit`` takes the first inputs by id; ``split`` leaves out those of
     which the source says that they are of another one."""
-    recipe = built.recipe
-    out = out if is_url(out) else os.path.abspath(out)  # workers may run in another folder
     for source in sources:
-        if out == (source.rstrip("/") if is_url(source) else os.path.abspath(source)):
+        if _absolute(out) == (source.rstrip("/") if is_url(source) else os.path.abspath(source)):
             raise UsageError(
                 "is both source and --out", where=source, next_step="Choose another --out."
             )
@@ -114,7 +125,19 @@ def plan(
         inputs = [entry for entry in inputs if entry.split in (None, split)]
         if not inputs:
             raise UsageError(f"has nothing of the split {split!r}", where=", ".join(sources))
-    inputs = inputs[:limit]
+    return plan_inputs(built, inputs, out, limit)
+
+
+def plan_inputs(
+    built: BuiltRecipe, inputs: Sequence[Input], out: str, limit: int | None = None
+) -> Plan:
+    """What a run would do with these inputs, whose ids must differ: for inputs that are no listing
+    of a folder, as the jobs of a generator are. ``limit`` takes the first by id."""
+    recipe = built.recipe
+    inputs = sorted(inputs, key=lambda entry: entry.id)[:limit]
+    for one, other in itertools.pairwise(inputs):
+        if one.id == other.id:
+            raise UsageError(f"the id {one.id!r} occurs twice", where=f"{one.file}, {other.file}")
     for _, step in built.steps:
         step.check([entry.id for entry in inputs])
     shards = plan_shards(
@@ -123,7 +146,12 @@ def plan(
         default_split=recipe.split,
         shard_rows=recipe.shard_rows,
     )
-    return Plan(built, out, tuple(shards))
+    return Plan(built, _absolute(out), tuple(shards))
+
+
+def _absolute(out: str) -> str:
+    """Workers may run in another folder."""
+    return out if is_url(out) else os.path.abspath(out)
 
 
 def run(plan: Plan, workers: Workers | None = None, display: Display | None = None) -> Summary:
@@ -180,21 +208,40 @@ class _Driver:
 
     def work(self, tasks: deque[ShardTask]) -> None:
         waiting = sum(len(task.inputs) for task in tasks)
-        executor, count = self._workers.chosen(waiting)
+        on_gpu = any(step.on_gpu for _, step in self._plan.built.steps)
+        gpus = gpus_here() if on_gpu and self._workers.work_here else ()
+        executor, count = self._workers.chosen(waiting, len(gpus))
         if executor == "inline" and any(task.careful for task in tasks):
             # The last run died as a whole while it worked inside this process. Should an input be
             # to blame, only a process of its own lets us see it.
             self._display.note("The last run died at work; this one uses a worker process.")
             executor = "process"
-        count = min(count, len(tasks))
-        job = Job(self._plan.built, self._plan.out)
-        address = self._workers.ray_address
+        asked = min(self._workers.count or len(tasks), len(tasks))
         try:
-            with _open_pool(executor, job, count, self._display.add, address) as pool:
+            with self._open_pool(
+                executor, min(count, len(tasks)), gpus, asked if on_gpu else None
+            ) as pool:
+                if self._workers.count and pool.workers < asked:
+                    self._display.note(f"One worker a GPU: {pool.workers}, not {asked}.")
                 self._hand_out(tasks, pool)
         finally:
             # Workers that we ended ourselves are no deaths: their marks must not look like such.
             stale_marks(self._store)
+
+    def _open_pool(
+        self, executor: str, count: int, gpus: Sequence[str], gpu_workers: int | None
+    ) -> Pool:
+        """``gpu_workers``: at most so many with a GPU each, where a step wants one."""
+        job, progress = Job(self._plan.built, self._plan.out), self._display.add
+        if executor == "inline":
+            return InlinePool(job, progress)
+        if executor == "process":
+            from inscene.engine.process_pool import ProcessPool
+
+            return ProcessPool(job, count, progress, gpus[:count])
+        from inscene.engine.ray_pool import RayPool
+
+        return RayPool(job, count, progress, self._workers.ray_address, gpu_workers)
 
     def _hand_out(self, tasks: deque[ShardTask], pool: Pool) -> None:
         in_flight = 0
@@ -234,17 +281,3 @@ class _Driver:
         for name in set(quarantined) - set(task.quarantined):
             self._display.note(f"{name!r} killed workers twice: quarantined.")
         return replace(task, careful=True, quarantined=quarantined)
-
-
-def _open_pool(
-    executor: str, job: Job, workers: int, progress: Progress, ray_address: str | None
-) -> Pool:
-    if executor == "inline":
-        return InlinePool(job, progress)
-    if executor == "process":
-        from inscene.engine.process_pool import ProcessPool
-
-        return ProcessPool(job, workers, progress)
-    from inscene.engine.ray_pool import RayPool
-
-    return RayPool(job, workers, progress, ray_address)

@@ -171,7 +171,7 @@ def _drop_row(input_id: str, step: str, outcome: Drop | Fail, row: Row | None) -
         "kind": "drop" if isinstance(outcome, Drop) else "error",
         "reason": outcome.reason,
         "detail": outcome.detail,
-        "scores": (row.columns.get("scores") if row else None),
+        **{name: row.columns.get(name) if row else None for name in ("scores", "shot", "tries")},
         "thumbnail": thumbnail,
     }
 

@@ -93,3 +93,22 @@ class Crash(Step):
 class DieAtSetup(Step):
     def setup(self, context: StepContext) -> Call:
         os._exit(7)
+
+
+@dataclass(frozen=True)
+class SayGpu(Step):
+    """Wants a GPU, and writes into ``source`` which one its worker sees."""
+
+    wanted: bool = True
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.wanted
+
+    def setup(self, context: StepContext) -> Call:
+        def say(row: Row) -> Outcome:
+            row.columns["source"] = os.environ.get("CUDA_VISIBLE_DEVICES", "unset")
+            time.sleep(0.05)  # long enough that no worker does all of it
+            return Keep((row,))
+
+        return row_by_row(say)

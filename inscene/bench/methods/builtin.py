@@ -58,12 +58,8 @@ class Builtin(Method):
         }
 
     def missing(self) -> list[str]:
-        lacking = [name for name in self.manifest.packages if _version(name) is None]
-        if lacking:
-            how = f"inscene[{self.manifest.extra}]" if self.manifest.extra else " ".join(lacking)
-            return [
-                f"The package {name} is not installed: pip install '{how}'." for name in lacking
-            ]
+        if found := lacking_packages(self.manifest):
+            return found
         module = self.manifest.entry.partition(":")[0]
         if _exists(module):
             return []
@@ -92,6 +88,13 @@ def open_own(name: str, manifest: BuiltinManifest) -> Method:
         raise RecipeError(
             f"method {name!r}: params do not fit {manifest.entry}", why=f"{error}."
         ) from error
+
+
+def lacking_packages(manifest: BuiltinManifest) -> list[str]:
+    """Those that the method needs and that are not installed, a sentence each."""
+    lacking = [name for name in manifest.packages if _version(name) is None]
+    how = f"inscene[{manifest.extra}]" if manifest.extra else " ".join(lacking)
+    return [f"The package {name} is not installed: pip install '{how}'." for name in lacking]
 
 
 def _imported(name: str, manifest: BuiltinManifest) -> Any:

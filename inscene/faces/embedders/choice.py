@@ -6,10 +6,18 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
+from pydantic import Field
+
+from inscene.errors import RecipeError
 from inscene.faces.embedders import FaceEmbedder
 from inscene.threads import model_threads
 from inscene.weights.locate import find_file, hash_of
+
+Cosine = Annotated[float, Field(ge=-1, le=1)]
+Least = Cosine | Literal["published", "none"]
+"""Smallest cosine that is kept: a number, that of the embedder, or any."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +29,20 @@ class KnownEmbedder:
     """Cosine from which on two faces count as one person; None where nobody has published one for
     this use. A threshold of one recogniser says nothing about another's cosines."""
     _open: Callable[[KnownEmbedder, Path], FaceEmbedder]
+
+    def least(self, written: Least) -> float:
+        """A threshold as a recipe has it, in numbers. Raises ``RecipeError`` where there is none
+        published."""
+        if written == "none":
+            return -1.0
+        if written != "published":
+            return written
+        if self.min_similarity is None:
+            raise RecipeError(
+                f"nobody has published a threshold for {self.name}",
+                next_step="Give min a number, or none.",
+            )
+        return self.min_similarity
 
     def open(self) -> FaceEmbedder:
         """Load it, once a process. Raises ``MachineError`` for weights or packages that are not

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field
 
 from inscene.engine.rows import Call, Drop, Fail, Keep, Outcome, Row, row_by_row
-from inscene.engine.step import Step, StepContext
-from inscene.errors import RecipeError
+from inscene.engine.step import Redecision, Step, StepContext, Threshold
 from inscene.faces.columns import FOUND, store_face, stored_face
 from inscene.faces.crops import identity_crop
 from inscene.faces.detectors.choice import DetectorChoice
 from inscene.faces.embedders import FaceEmbedder
-from inscene.faces.embedders.choice import EMBEDDERS, KnownEmbedder
+from inscene.faces.embedders.choice import EMBEDDERS, KnownEmbedder, Least
 from inscene.faces.face import Face
 from inscene.faces.identity import IdentityScore, score_identity
 from inscene.faces.references import Gallery, ReferenceFolder, embed_gallery, remembered
 
-Cosine = Annotated[float, Field(ge=-1, le=1)]
+UNLIKE = "unlike_references"
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class Identity(Step):
     against: Literal["conditioning", "mean", "max"] = "mean"
     """Which cosine decides, and is ``identity_score``: to the reference that the scene was made
     from (named by ``file_id``), or the mean or largest over the person's references."""
-    min: Cosine | Literal["published", "none"] = "published"
+    min: Least = "published"
     """Smallest cosine that is kept; published: that of the embedder; none: all are kept."""
     face: Literal["largest", "most_alike"] = "largest"
     """Of several faces: the one that ``detect_faces`` chose, or the one most like the references,
@@ -51,11 +49,7 @@ class Identity(Step):
     def __post_init__(self) -> None:
         # A worker may have another working directory.
         object.__setattr__(self, "references", str(Path(self.references).expanduser().absolute()))
-        if self.min == "published" and self._known.min_similarity is None:
-            raise RecipeError(
-                f"nobody has published a threshold for {self.embedder}",
-                next_step="Give min a number, or none.",
-            )
+        _ = self._least  # refuses what nobody has published
 
     @property
     def _known(self) -> KnownEmbedder:
@@ -63,12 +57,7 @@ class Identity(Step):
 
     @property
     def _least(self) -> float:
-        if self.min == "none":
-            return -1.0
-        if self.min == "published":
-            assert self._known.min_similarity is not None
-            return self._known.min_similarity
-        return self.min
+        return self._known.least(self.min)
 
     def check(self, input_ids: Sequence[str]) -> None:
         ReferenceFolder(Path(self.references))
@@ -143,8 +132,22 @@ class Identity(Step):
             }
         )
         if value < self._least:
-            return Drop("unlike_references", f"{value:.3f} < {self._least:g}")
+            return Drop(UNLIKE, f"{value:.3f} < {self._least:g}")
         return Keep((row,))
+
+    @classmethod
+    def thresholds(cls, facts: Mapping[str, Any]) -> dict[str, Threshold]:
+        return {"min": Threshold(facts["min"], Least)}
+
+    @classmethod
+    def redecide(
+        cls, facts: Mapping[str, Any], changed: Mapping[str, Any], row: Mapping[str, Any]
+    ) -> Redecision:
+        value = (row.get("scores") or {}).get("identity")
+        if value is None:
+            return Redecision("unknown", "its cosine is not stored")
+        least = EMBEDDERS[facts["embedder"]].least(changed.get("min", facts["min"]))
+        return Redecision("drop", UNLIKE) if value < least else Redecision("keep")
 
     def _value(self, score: IdentityScore) -> float | None:
         return {

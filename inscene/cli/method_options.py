@@ -1,0 +1,68 @@
+"""Options of ``bench`` and ``restore`` that are parameters of methods."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from inscene.errors import UsageError
+from inscene.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from inscene.bench.methods import Method
+
+Checkpoint = Annotated[
+    str | None,
+    typer.Option(help="Face2Scene checkpoint: a folder, or OWNER/NAME on the Hub.", metavar="C"),
+]
+References = Annotated[
+    str | None,
+    typer.Option(
+        help="Photographs of the person, or a sub-folder for each person, for methods that restore "
+        "with them.",
+        metavar="DIR",
+    ),
+]
+OfMethod = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option", metavar="KEY=VALUE", help="Parameter of methods that have it; repeatable."
+    ),
+]
+
+
+def method_options(
+    given: Sequence[str] | None, checkpoint: str | None, references: str | None
+) -> dict[str, Any]:
+    """``KEY=VALUE`` with YAML values, and the two that have options of their own."""
+    import yaml
+
+    options: dict[str, Any] = {}
+    for text in given or ():
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--option takes KEY=VALUE, not {text!r}")
+        options[key] = yaml.safe_load(value)
+    if checkpoint is not None:
+        options["checkpoint"] = checkpoint
+    for key in ("checkpoint", "base"):  # a worker may have another working directory
+        if isinstance(path := options.get(key), str) and os.path.exists(os.path.expanduser(path)):
+            options[key] = os.path.abspath(os.path.expanduser(path))
+    if references is not None:
+        options["with_references"] = True
+    return options
+
+
+def check_known(options: dict[str, Any], methods: Sequence[Method]) -> None:
+    """Raise :class:`UsageError` for an option that none of the methods has."""
+    known = {name for method in methods for name in method.options} - {"with_references"}
+    for key in options:
+        if key not in known and key != "with_references":
+            names = ", ".join(method.name for method in methods)
+            raise UsageError(
+                f"no parameter {key!r} of {names}",
+                next_step=did_you_mean(key, known) if known else "It has none.",
+            )

@@ -1,0 +1,1 @@
+"""The layer above the model library: faces are found in scenes, restored and paired."""

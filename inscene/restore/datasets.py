@@ -1,0 +1,54 @@
+"""``restore`` for datasets: the engine's work, with the result a dataset of restored images."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from inscene.dataset.parquet import open_parquet
+from inscene.dataset.sources import Input
+from inscene.dataset.store import is_url
+from inscene.engine import run as engine
+from inscene.engine.registry import build
+from inscene.recipe import load_recipe
+
+
+def are_rows(inputs: Sequence[Input]) -> bool:
+    """Whether inputs come from datasets; else they are image files."""
+    return any(entry.row_group >= 0 for entry in inputs)
+
+
+def plan_restore(
+    source: str,
+    out: str,
+    method: str,
+    options: Mapping[str, Any],
+    *,
+    references: Path | None = None,
+    limit: int | None = None,
+) -> engine.Plan:
+    """Of pairs the LQ images are restored, to the clean images' size; of other datasets the scenes
+    themselves."""
+    values: dict[str, Any] = {"restore.method": method, "restore.options": dict(options)}
+    if references is not None:
+        values["restore.references"] = str(references)
+    if not _has_lq(source):
+        values["restore.lq"] = "image"
+    overrides = [f"{key}={json.dumps(value)}" for key, value in values.items()]
+    recipe, text = load_recipe("restore", overrides)
+    return engine.plan(build(recipe, text), [source], out, limit)
+
+
+def _has_lq(source: str) -> bool:
+    from inscene.dataset.sources import list_inputs
+
+    file = next(entry.file for entry in list_inputs([source]) if entry.row_group >= 0)
+    if is_url(file):
+        import fsspec
+
+        with fsspec.open(file, "rb") as opened, open_parquet(opened) as parquet:
+            return "lq" in parquet.schema_arrow.names
+    with open_parquet(file) as parquet:
+        return "lq" in parquet.schema_arrow.names

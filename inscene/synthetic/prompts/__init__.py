@@ -1,0 +1,1 @@
+"""Prompts: of our own grammar, or of the authors' CSV."""

@@ -1,0 +1,1 @@
+"""Steps of a pipeline that makes scenes from identities."""
