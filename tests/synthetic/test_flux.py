@@ -350,7 +350,7 @@ class changed:
 
 
 def test_weights_that_are_not_whole_are_refused(weights: Path) -> None:
-    """diffusers would leave a missing tensor random, and say so in a log."""
+    """diffusers would load what lacks a tensor that its index promises."""
     from inscene.synthetic.generate.load import load_sampler
 
     shard = "diffusion_pytorch_model-00002-of-00002.safetensors"
@@ -454,7 +454,7 @@ class TestFingerprint:
         facts = generator.fingerprint()
         assert json.loads(canonical_json(facts))["version"] == 1
         assert set(facts["weights"]) == {"flux.1-dev", "infiniteyou-sim", "antiblur-lora"}
-        assert len(facts["weights"]["flux.1-dev"]) == 22
+        assert len(facts["weights"]["flux.1-dev"]) == 23
         assert all(
             len(hash_) == 64 for files in facts["weights"].values() for hash_ in files.values()
         )

@@ -29,9 +29,9 @@ from inscene.weights.locate import find_file
 class IdTokens:
     """Identity tokens of photos, each computed once.
 
-    All on the CPU, in float32, then rounded to bfloat16: the tokens do not depend on the
-    accelerator, and can be computed before one is free. Models are opened at the first photo that
-    needs them.
+    Recognised and projected on the CPU, in float32, then rounded to bfloat16: what is sampled does
+    not depend on where it was prepared, and no accelerator waits for memory. Models are opened at
+    the first photo that needs them.
     """
 
     def __init__(

@@ -121,7 +121,7 @@ PLACES: dict[MemoryMode, Callable[[Load, Load, torch.device], Places]] = {
 def find_device(wanted: str | None = None) -> torch.device:
     """As named, or this machine's accelerator, or the CPU. Raises ``MachineError`` for one that is
     not here."""
-    found = torch.accelerator.current_accelerator(check_available=True)
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     if wanted is None:
         return found or torch.device("cpu")
     try:
@@ -141,7 +141,7 @@ def free_memory(device: torch.device) -> None:
     """Give back to the driver what nobody refers to."""
     gc.collect()
     if device.type != "cpu":
-        torch.accelerator.empty_cache()
+        torch.get_device_module(device).empty_cache()
 
 
 _NEXT: dict[MemoryMode, str] = {

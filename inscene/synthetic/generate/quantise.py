@@ -18,9 +18,14 @@ it is small, and every error there reaches every token."""
 _DTYPES: dict[Quantisation, torch.dtype] = {"int8": torch.int8, "fp8": torch.float8_e4m3fn}
 
 
+_UNIT = 128
+"""A power of two, so that nothing is rounded by it: float16 would overflow where 8-bit numbers are
+added up as they are."""
+
+
 class EightBitLinear(nn.Module):
-    """A linear layer that keeps each row of its weight as 8-bit numbers and one scale, and restores
-    it to the precision of its input for each call."""
+    """A linear layer that keeps each row of its weight as 8-bit numbers and one scale. The numbers
+    go into the product as they are, exact in any precision; the scales come after it."""
 
     weight: Tensor
     scale: Tensor
@@ -31,23 +36,24 @@ class EightBitLinear(nn.Module):
         with torch.no_grad():
             weight, scale = quantised(linear.weight, quantisation)
         self.register_buffer("weight", weight)
-        self.register_buffer("scale", scale)
+        self.register_buffer("scale", scale * _UNIT)
         self.register_buffer("bias", None if linear.bias is None else linear.bias.detach())
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight.to(x.dtype) * self.scale.to(x.dtype)
-        return nn.functional.linear(x, weight, self.bias)
+        scaled = nn.functional.linear(x / _UNIT, self.weight.to(x.dtype)) * self.scale.to(x.dtype)
+        return scaled if self.bias is None else scaled + self.bias
 
 
 def quantised(weight: Tensor, quantisation: Quantisation) -> tuple[Tensor, Tensor]:
-    """out × in 8-bit numbers and out × 1 scales, whose product is near the weight. The scales have
-    its own dtype: the numbers are rounded to them, so that no row is off as a whole."""
+    """out × in 8-bit numbers and a scale for each of the out rows, whose products are near the
+    weight. The scales have its own dtype: the numbers are rounded to them, so that no row is off as
+    a whole."""
     dtype = _DTYPES[quantisation]
     largest = torch.iinfo(dtype).max if dtype == torch.int8 else torch.finfo(dtype).max
     exact = weight.float()
-    scale = (exact.abs().amax(dim=1, keepdim=True) / largest).to(weight.dtype)
+    scale = (exact.abs().amax(dim=1) / largest).to(weight.dtype)
     scale = torch.where(scale == 0, torch.ones_like(scale), scale)  # a row of zeros
-    numbers = (exact / scale.float()).clamp(-largest, largest)
+    numbers = (exact / scale.float()[:, None]).clamp(-largest, largest)
     return (numbers.round() if dtype == torch.int8 else numbers).to(dtype), scale
 
 

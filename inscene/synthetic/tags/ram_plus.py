@@ -29,8 +29,8 @@ IGNORED = ("relative_position_index", "attn_mask")
 """Ends of the names of Swin's constant buffers, which the file has and timm computes anew. Nothing
 else in ``model`` goes unused."""
 CHUNK = 512
-"""[chosen] Classes that the head looks at in one go: 26 MB of attention an image, against 240 for
-all, at the same speed."""
+"""[chosen] Classes that the head looks at in one go. All at once, its feed-forward layers alone
+would hold 113 MB an image. Chunks cost no time, and change no bit on a CPU."""
 
 
 class RamPlus(nn.Module):
