@@ -30,6 +30,14 @@ def inspect(
         Path | None,
         typer.Option(metavar="PNG", help="Write a sheet of scenes with their faces instead."),
     ] = None,
+    cloud: Annotated[
+        Path | None,
+        typer.Option(metavar="PNG", help="Write a cloud of the scenes' tags, and tags.csv by it."),
+    ] = None,
+    leave_out: Annotated[
+        str,
+        typer.Option(metavar="TAGS", help="Of the cloud: man,woman,... The table has them all."),
+    ] = "",
     json: opt.Json = False,
 ) -> None:
     """Show what is in a dataset: counts, sizes, scores.
@@ -47,6 +55,11 @@ def inspect(
             print_json({"sheet": str(faces), "faces": on_it})
         else:
             print(f"{faces}: {on_it} faces")
+        return
+    if cloud is not None:
+        from inscene.cli.cloud import show_cloud
+
+        show_cloud(table, cloud, leave_out, json=json)
         return
     found = survey(table)
     if table.kind != "pairs":

@@ -99,7 +99,7 @@ def draw(counts: Mapping[str, int], out: Path) -> bytes:
         height=HEIGHT_PX,
         max_words=MOST_WORDS,
         background_color="white",
-        random_state=None,
+        random_state=SEED,
     )
     picture = cloud.generate_from_frequencies(dict(counts)).to_array()
     return images.encode_png(np.ascontiguousarray(picture))
