@@ -155,14 +155,15 @@ def run_bench(
 def plan_restore(bench: Bench, method: str) -> engine.Plan:
     """What running one method would do."""
     values: dict[str, Any] = {"restore.method": method, "restore.suite": bench.name}
-    if known := sorted(find_method(method).options & set(bench.options)):
+    one = find_method(method)
+    if known := sorted(one.options & set(bench.options)):
         values["restore.options"] = {name: bench.options[name] for name in known}
-    if bench.references is not None:
+    # To others they are nothing, and what they have restored is not to depend on them.
+    if bench.references is not None and one.uses_references:
         values["restore.references"] = bench.references
     if not bench.reference:
         values["restore.lq"] = "image"
-    folder = f"{bench.folder(find_method(method).name)}/restored"
-    return _plan("bench", values, bench, folder)
+    return _plan("bench", values, bench, f"{bench.folder(one.name)}/restored")
 
 
 def _score(bench: Bench, name: str, outputs: str, metrics: list[str], execute: Execute) -> None:

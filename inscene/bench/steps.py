@@ -14,7 +14,7 @@ from inscene.bench.outputs import Outputs, outputs_hash
 from inscene.doctor.machine import version_of
 from inscene.engine.rows import Call, Drop, Fail, Keep, Outcome, Row, row_by_row
 from inscene.engine.step import Step, StepContext
-from inscene.errors import SampleError
+from inscene.errors import SampleError, UsageError
 from inscene.faces.columns import stored_points
 from inscene.faces.references import ReferenceFolder, ReferencePhotos
 from inscene.quality.one_pass import OnePass, Score
@@ -43,6 +43,18 @@ class Restore(Step):
         if self.references is not None:  # a worker may have another working directory
             given = Path(self.references).expanduser().absolute()
             object.__setattr__(self, "references", str(given))
+
+    @property
+    def on_gpu(self) -> bool:
+        return find_method(self.method, self.options).on_gpu
+
+    def check(self, input_ids: Sequence[str]) -> None:
+        device = str(self.options.get("device", ""))
+        if device.startswith("cuda:"):
+            raise UsageError(
+                f"each worker has a GPU of its own, and none has {device}",
+                next_step=f"Leave device out, and set CUDA_VISIBLE_DEVICES={device[5:]}.",
+            )
 
     def setup(self, context: StepContext) -> Call:
         method = find_method(self.method, self.options)
@@ -112,15 +124,16 @@ class Restore(Step):
             image=png,
             width=width,
             height=height,
-            restore_s=seconds,
+            restore_s=output.seconds(seconds),
             notes=list(output.notes),
             stage_s=[{"stage": one, "seconds": s} for one, s in output.stage_s.items()],
         )
         return Keep((row,))
 
     def fingerprint(self) -> dict[str, Any]:
-        facts = find_method(self.method, self.options).fingerprint()
-        facts |= {"suite": self.suite, "lq": self.lq}
+        method = find_method(self.method, self.options)
+        facts = method.fingerprint()
+        facts |= {"suite": self.suite, "lq": self.lq, "sees_clean": method.sees_clean}
         if self.references is not None:
             folder = ReferenceFolder(Path(self.references))
             facts["reference_photographs"] = folder.fingerprint()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from inscene.cli import method_options as of_method
 from inscene.cli import options as opt
-from inscene.cli.console import print_json, print_summary, say
+from inscene.cli.console import print_json, say
 from inscene.cli.execute import run_shown
 from inscene.cli.fadex_similarity import bench_fadex_similarity
 from inscene.errors import ExitCode, InsceneError, UsageError
@@ -58,6 +58,7 @@ def bench(
     from inscene.bench import run as bench_run
     from inscene.bench.methods import find_method
     from inscene.bench.suites import load_suite
+    from inscene.cli.remarks import print_restored
     from inscene.engine import run as engine
     from inscene.quality.registry import TEN, WITHOUT_WEIGHTS
 
@@ -106,16 +107,14 @@ def bench(
         return run_shown(one, who, title)
 
     stuck = bench_run.stuck_methods(wanted)
+    if len(stuck) == len(wanted.methods) == 1:
+        raise stuck[wanted.methods[0]]
     for name, stop in stuck.items():
         say(f"cannot run: {name}: {stop.why} See --plan.")
     if len(stuck) == len(wanted.methods):
         raise next(iter(stuck.values()))
     summaries = bench_run.run_bench(wanted, execute, set(stuck))
-    if json:
-        print_json([asdict(summary) for summary in summaries])
-    else:
-        for summary in summaries:
-            print_summary(summary, as_json=False)
+    print_restored(summaries, json, as_list=True)
     if stuck or any(summary.errors for summary in summaries):
         raise typer.Exit(ExitCode.PARTIAL)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -35,10 +35,16 @@ OfMethod = Annotated[
 
 
 def method_options(
-    given: Sequence[str] | None, checkpoint: str | None, references: str | None
+    given: Sequence[str] | None,
+    checkpoint: str | None,
+    references: str | None,
+    own: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """``KEY=VALUE`` with YAML values, and the two that have options of their own."""
+    """``KEY=VALUE`` with YAML values, and those that have options of their own: where these are not
+    None, they count."""
     import yaml
+
+    from inscene.restore.ref_fr import absolute
 
     options: dict[str, Any] = {}
     for text in given or ():
@@ -46,22 +52,28 @@ def method_options(
         if not equals or not key:
             raise UsageError(f"--option takes KEY=VALUE, not {text!r}")
         options[key] = yaml.safe_load(value)
-    if checkpoint is not None:
-        options["checkpoint"] = checkpoint
-    for key in ("checkpoint", "base"):  # a worker may have another working directory
+    own = {"checkpoint": checkpoint, **(own or {})}
+    options |= {key: value for key, value in own.items() if value is not None}
+    # A worker may have another working directory.
+    for key in ("checkpoint", "base"):
         if isinstance(path := options.get(key), str) and os.path.exists(os.path.expanduser(path)):
             options[key] = os.path.abspath(os.path.expanduser(path))
+    for key in ("ref_fr", "blind"):
+        if isinstance(name := options.get(key), str):
+            options[key] = absolute(name)
     if references is not None:
         options["with_references"] = True
     return options
 
 
 def check_known(options: dict[str, Any], methods: Sequence[Method]) -> None:
-    """Raise :class:`UsageError` for an option that none of the methods has."""
+    """Raise :class:`UsageError` for an option that none of the methods has a use for."""
+    names = ", ".join(method.name for method in methods)
+    if "with_references" in options and not any(method.uses_references for method in methods):
+        raise UsageError(f"--references are of no use to {names}")
     known = {name for method in methods for name in method.options} - {"with_references"}
     for key in options:
         if key not in known and key != "with_references":
-            names = ", ".join(method.name for method in methods)
             raise UsageError(
                 f"no parameter {key!r} of {names}",
                 next_step=did_you_mean(key, known) if known else "It has none.",

@@ -10,7 +10,7 @@ import typer
 
 from inscene.cli import method_options as of_method
 from inscene.cli import options as opt
-from inscene.cli.console import print_json, print_plans, print_summary
+from inscene.cli.console import print_json, print_plans
 from inscene.cli.execute import run_shown
 from inscene.errors import ExitCode, InterruptedRunError, UsageError
 
@@ -33,23 +33,26 @@ def restore(
     checkpoint: of_method.Checkpoint = None,
     ref_fr: Annotated[
         str | None,
-        typer.Option(help="Restores the face with the references.  [default: faceme]"),
+        typer.Option(
+            help="Restores the face with the references. Default: faceme.", metavar="NAME"
+        ),
     ] = None,
     blind: Annotated[
         str | None,
         typer.Option(
-            help="Restores the face where there are no references; none: no face is looked at.  "
-            "[default: none]"
+            help="Restores the face where there are no references. Default: none, and no face is "
+            "looked at.",
+            metavar="NAME",
         ),
     ] = None,
     guidance_scale: Annotated[
-        float | None, typer.Option(help="1 is none.  [default: the checkpoint's]")
+        float | None, typer.Option(help="1 is none. Default: the checkpoint's.")
     ] = None,
     colour_fix: Annotated[
-        str | None, typer.Option(help="wavelet, adain or none.  [default: the checkpoint's]")
+        str | None, typer.Option(help="wavelet, adain or none. Default: the checkpoint's.")
     ] = None,
     upscale: Annotated[int, typer.Option(min=1, help="Output side / side of the image.")] = 1,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 …  [default: auto]")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 … Default: auto.")] = None,
     option: of_method.OfMethod = None,
     side_by_side: Annotated[
         bool, typer.Option("--side-by-side", help="Also write NAME.compare.png: before, after.")
@@ -70,9 +73,8 @@ def restore(
     becomes a dataset. What has been done is not done again.
     """
     from inscene.bench.methods import absolute, find_method
-    from inscene.dataset.sources import list_inputs
     from inscene.restore.datasets import are_rows
-    from inscene.restore.photos import PhotoRun, check_out
+    from inscene.restore.photos import PhotoRun, inputs_beside
 
     own = {
         "ref_fr": ref_fr,
@@ -81,30 +83,37 @@ def restore(
         "colour_fix": colour_fix,
         "device": device,
     }
-    options = of_method.method_options(option, checkpoint, references)
-    options |= {key: value for key, value in own.items() if value is not None}
+    options = of_method.method_options(option, checkpoint, references, own)
     method = absolute(method)
     found = find_method(method, options)
     of_method.check_known(options, [found])
-    check_out(out, [source])
-    inputs = list_inputs([source])
+    inputs = inputs_beside(source, out)
     folder = None if references is None else Path(references).expanduser()
     if are_rows(inputs):
-        for name, given in (("--upscale", upscale > 1), ("--side-by-side", side_by_side)):
-            if given:
-                raise UsageError(f"{name} is for images, and this is a dataset", where=source)
+        for_images = {
+            "--upscale": upscale > 1, "--side-by-side": side_by_side, "--overwrite": overwrite
+        }  # fmt: skip
+        _must_have_use(for_images, "images, and this is a dataset", source)
         _restore_dataset(
             source, out, method, options, folder, limit, plan, json,
             (executor, workers, ray_address),
         )  # fmt: skip
         return
-    run = PhotoRun(
-        tuple(inputs[:limit]), found, out, folder, upscale, side_by_side, again=overwrite
-    )
+    for_datasets = {
+        "--workers": workers, "--ray-address": ray_address,
+        "--executor": executor is not opt.Executor.auto,
+    }  # fmt: skip
+    _must_have_use(for_datasets, "datasets, and these are images", source)
+    run = PhotoRun(tuple(inputs), found, out, folder, upscale, side_by_side, overwrite, limit)
     if plan:
         _print_photo_plan(run, json)
         return
     _restore_photos(run, json)
+
+
+def _must_have_use(options: dict[str, Any], what: str, source: str) -> None:
+    if useless := [name for name, given in options.items() if given]:
+        raise UsageError(f"{useless[0]} is for {what}", where=source)
 
 
 def _restore_photos(run: PhotoRun, as_json: bool) -> None:
@@ -113,7 +122,7 @@ def _restore_photos(run: PhotoRun, as_json: bool) -> None:
     from inscene.restore.photos import restore_photos
 
     require(run.method)
-    display = open_display(f"restore {run.method.name}", len(run.inputs))
+    display = open_display(f"restore {run.method.name}", len(run.work()))
     try:
         result = restore_photos(run, display)
     except KeyboardInterrupt:
@@ -129,42 +138,33 @@ def _restore_photos(run: PhotoRun, as_json: bool) -> None:
 
 
 def _print_result(result: Restored) -> None:
+    from inscene.cli.remarks import print_notes
+
     already = f" ({result.already} there already)" if result.already else ""
     failed = sum(result.errors.values())
-    print(
-        f"{result.out}: {result.inputs} images = {result.kept} restored{already} + {failed} errors"
-    )
-    for note, count in sorted(result.notes.items(), key=lambda item: (-item[1], item[0])):
-        print(f"  {count:>6}  {note}: {NOTES.get(note, '')}".rstrip(": "))
+    images = "1 image" if result.inputs == 1 else f"{result.inputs} images"
+    print(f"{result.out}: {images} = {result.kept} restored{already} + {failed} errors")
+    print_notes(result.notes)
     for reason, count in sorted(result.errors.items(), key=lambda item: (-item[1], item[0])):
         print(f"  {count:>6}  error: {reason}")
 
 
-NOTES = {
-    "no_face": "no face was found",
-    "no_references": "no photographs of the person (--references)",
-    "text_tokens_only": "restored without degradation tokens",
-    "face_without_pixels": "the face lies outside the image",
-}
-"""What notes mean, for people."""
-
-
 def _print_photo_plan(run: PhotoRun, as_json: bool) -> None:
     from inscene.bench.methods import describe, what_is_missing
-    from inscene.restore.photos import output_names
 
+    work = run.work()
     facts = {
         "method": run.method.name,
-        "inputs": len(run.inputs),
+        "inputs": len(work),
         "out": run.out,
         "what": describe(run.method),
         "missing": what_is_missing(run.method),
-        "outputs": list(output_names(run.inputs)),
+        "outputs": [name for _, name in work],
     }
     if as_json:
         print_json(facts)
         return
-    print(f"{run.method.name}: {len(run.inputs)} images → {run.out}")
+    print(f"{run.method.name}: {len(work)} images → {run.out}")
     for line in describe(run.method):
         print(f"  {line}")
     for line in what_is_missing(run.method):
@@ -183,6 +183,7 @@ def _restore_dataset(
     who: tuple[opt.Executor, int | None, str | None],
 ) -> None:
     from inscene.bench.methods import find_method, require
+    from inscene.cli.remarks import print_restored
     from inscene.engine import run as engine
     from inscene.restore.datasets import plan_restore
 
@@ -193,6 +194,6 @@ def _restore_dataset(
     require(find_method(method, options))
     executor, workers, ray_address = who
     summary = run_shown(plan, engine.Workers(executor.value, workers, ray_address), "restore")
-    print_summary(summary, as_json)
+    print_restored([summary], as_json)
     if summary.errors:
         raise typer.Exit(ExitCode.PARTIAL)

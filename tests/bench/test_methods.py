@@ -104,11 +104,17 @@ def test_what_each_command_would_run(name: str) -> None:
         require(method)
 
 
-def test_what_is_not_built_says_so() -> None:
-    method = find_method("face2scene")
-    assert what_is_missing(method) == ["inscene.face2scene.restorer is not built yet."]
+def test_what_is_not_built_says_so(tmp_path: Path) -> None:
+    method = find_method(str(builtin(tmp_path, entry="inscene.to_come:f")))
+    assert what_is_missing(method) == ["inscene.to_come is not built yet."]
     with pytest.raises(NotBuiltYetError, match="not built yet"):
         method.restore(Sample("x", 0, LQ, (6, 4)))
+
+
+def test_programs_have_a_gpu_each_where_there_are_any() -> None:
+    """Several of a network's program would be too many for one GPU's memory."""
+    assert find_method("s3diff").on_gpu
+    assert not find_method("bicubic").on_gpu
 
 
 def test_a_plan_of_s3diff() -> None:

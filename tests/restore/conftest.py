@@ -7,7 +7,7 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -175,3 +175,53 @@ def program(tmp_path: Path) -> Program:
 def read() -> Callable[..., list[dict[str, Any]]]:
     """``read(dataset)``, ``read(dataset, "drops")``"""
     return read_rows
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """``checkpoints(scales)``: a tiny model whose UNet is no longer as it was built, when it would
+    not listen to anything. ``scales``: of its tokens; (1, 2, 4) are 21."""
+    made: dict[tuple[int, ...], Path] = {}
+
+    def make(scales: tuple[int, ...] = (1, 2, 4)) -> Path:
+        if scales not in made:
+            from tiny_weights.sd_turbo import shake
+
+            from inscene.face2scene.families import find_family
+            from inscene.face2scene.pipeline import Face2ScenePipeline
+
+            config = find_family("tiny").config.model_copy(update={"token_scales": scales})
+            pipeline = Face2ScenePipeline.from_family("tiny", config=config)
+            shake(pipeline.restorer.unet)
+            made[scales] = tmp_path_factory.mktemp("checkpoint") / f"tiny-{len(made)}"
+            pipeline.save_pretrained(made[scales])
+        return made[scales]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def checkpoint(checkpoints: Callable[..., Path]) -> Path:
+    return checkpoints()
+
+
+class Said(NamedTuple):
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """The command line in this process: torch is loaded once."""
+    from inscene.cli.app import main
+
+    def run(*arguments: str | Path, code: int = 0) -> Said:
+        monkeypatch.setattr(sys, "argv", ["inscene", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = Said(*capsys.readouterr())
+        assert (ended.value.code or 0) == code, f"exit {ended.value.code}\n{said.out}\n{said.err}"
+        return said
+
+    return run

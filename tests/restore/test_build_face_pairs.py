@@ -29,10 +29,10 @@ def test_the_command_line(inscene, face_pairs, pairs: Path, program, tmp_path: P
     assert [verdict.problems for verdict in verdicts] == [[], []]
 
 
-def test_a_plan_writes_nothing(inscene, pairs: Path, tmp_path: Path) -> None:
+def test_a_plan_writes_nothing(cli, pairs: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = ["build", "face-pairs", pairs, "--ref-fr", "perturbed:bad", "--out", out]
-    plan = json.loads(inscene(*command, "--plan", "--json").stdout)
+    plan = json.loads(cli(*command, "--plan", "--json").out)
     assert (plan["makes"], plan["inputs"]) == ("face-pairs", 4)
     assert not out.exists()
 
@@ -46,18 +46,18 @@ def test_a_plan_writes_nothing(inscene, pairs: Path, tmp_path: Path) -> None:
     ],
 )
 def test_mistakes(
-    inscene, pairs: Path, tmp_path: Path, options: list[str], code: int, says: str
+    cli, pairs: Path, tmp_path: Path, options: list[str], code: int, says: str
 ) -> None:
     out = tmp_path / "out"
-    done = inscene("build", "face-pairs", pairs, *options, "--out", out, code=code)
-    assert says in done.stderr
+    done = cli("build", "face-pairs", pairs, *options, "--out", out, code=code)
+    assert says in done.err
     assert not out.exists()
 
 
-def test_photographs_are_no_pairs(inscene, pairs: Path, tmp_path: Path) -> None:
+def test_photographs_are_no_pairs(cli, pairs: Path, tmp_path: Path) -> None:
     photos = pairs.parent / "photos"
-    done = inscene("build", "face-pairs", photos, "--out", tmp_path / "out", code=2)
-    assert "make them with inscene degrade" in done.stderr
+    done = cli("build", "face-pairs", photos, "--out", tmp_path / "out", code=2)
+    assert "make them with inscene degrade" in done.err
 
 
 def test_the_documentations_example() -> None:

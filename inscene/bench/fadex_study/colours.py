@@ -30,6 +30,22 @@ def colour_of(cosine: float) -> RGB:
 
 
 def ink_on(fill: RGB) -> RGB:
-    """Black or white, whichever is easier to read on it."""
-    red, green, blue = fill
-    return (20, 20, 20) if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else (255, 255, 255)
+    """Black or white, whichever has more contrast on it."""
+    return max(_INKS, key=lambda ink: contrast(ink, fill))
+
+
+def contrast(one: RGB, other: RGB) -> float:
+    """Ratio of their luminances as WCAG defines it, 1..21; 4.5 is its least for texts."""
+    low, high = sorted((_luminance(one), _luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(colour: RGB) -> float:
+    red, green, blue = (
+        value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+        for value in (level / 255 for level in colour)
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+_INKS: tuple[RGB, RGB] = ((0, 0, 0), (255, 255, 255))

@@ -70,10 +70,12 @@ class Panel:
 
 
 _LABELS, _TITLE, _GAP = 26, 24, 22  # px
-_NUMBER_PX, _LABEL_PX, _TITLE_PX, _HEAD_PX = 11.0, 12.0, 13.0, 16.0
+_NUMBER_PX, _LABEL_PX, _TITLE_PX, _HEAD_PX = 10.0, 12.0, 13.0, 16.0
+_CELL, _LARGEST_SIDE = 34.0, 408.0  # px
+_BETWEEN_CELLS = 1.0  # px
 _LETTER = 0.56
 """Width of a letter, of its height: a wide one's, since no font is at hand to measure with."""
-_SMALLEST_CELL = 24.0
+_SMALLEST_CELL = 30.0
 """px; smaller ones have no room for a number."""
 
 
@@ -81,7 +83,7 @@ def across_images(code: Compared, presets: Sequence[str], columns: int = 2) -> F
     """For each preset, images × images, numbered from 1."""
     count = code.test.image_pairs.shape[-1]
     names = tuple(str(number + 1) for number in range(count))
-    side_px = min(max(_SMALLEST_CELL * count, 150.0), 340.0)
+    side_px = min(max(_CELL * count, 150.0), _LARGEST_SIDE)
     panels = [
         Panel(f"{_short(name, 12)}: mean {cosine_text(mean)}", names, matrix, side_px)
         for name, mean, matrix in zip(
@@ -93,7 +95,7 @@ def across_images(code: Compared, presets: Sequence[str], columns: int = 2) -> F
 
 def across_presets(code: Compared, presets: Sequence[str], columns: int = 4) -> Figure:
     """For each image, presets × presets."""
-    side_px = min(max(30.0 * len(presets), 96.0), 240.0)
+    side_px = min(max(_CELL * len(presets), 96.0), _LARGEST_SIDE)
     panels = [
         Panel(f"image {number}: {cosine_text(mean)}", tuple(presets), matrix, side_px)
         for number, (mean, matrix) in enumerate(
@@ -188,16 +190,17 @@ def _add_cell(
     square: tuple[float, float, float],
 ) -> None:
     x, y, cell = square
+    side = cell - _BETWEEN_CELLS
     if place[0] == place[1]:
-        figure.rects.append(Rect(x, y, cell, cell, None))
+        figure.rects.append(Rect(x, y, side, side, None))
         return
     fill = colour_of(cosine)
     said = f"{panel.names[place[0]]}, {panel.names[place[1]]}: {cosine_text(cosine, 4)}"
-    figure.rects.append(Rect(x, y, cell, cell, fill, said))
+    figure.rects.append(Rect(x, y, side, side, fill, said))
     if cell >= _SMALLEST_CELL:
         text = cosine_text(cosine, 2)
-        base = y + cell / 2 + 0.36 * _NUMBER_PX
-        figure.texts.append(Text(x + cell / 2, base, text, _NUMBER_PX, ink=ink_on(fill)))
+        base = y + side / 2 + 0.36 * _NUMBER_PX
+        figure.texts.append(Text(x + side / 2, base, text, _NUMBER_PX, ink=ink_on(fill)))
 
 
 def _axis_names(panel: Panel, cell: float) -> Iterator[Text]:

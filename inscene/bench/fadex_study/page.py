@@ -23,8 +23,6 @@ _STYLE = """
 .heat rect.self { fill: color-mix(in srgb, var(--neutral) 25%, transparent); }
 .card { padding: 0.9rem 1rem; border: 1px solid var(--line); border-radius: 8px;
   background: var(--card); width: fit-content; max-width: 100%; margin-bottom: 1rem; }
-.heat { width: 100%; min-width: 30rem; overflow: visible; }
-.bar .heat { min-width: 0; }
 .card .scroller { overflow-x: auto; }
 thead th { padding: 0.5rem 0.75rem; vertical-align: bottom; font-weight: 600; white-space: normal; }
 td.words, th.words { text-align: left; white-space: normal; overflow-wrap: anywhere; }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,7 @@ from inscene.bench.suites import Suite
 from inscene.dataset.sources import Input, list_inputs
 from inscene.dataset.store import open_store
 from inscene.doctor.machine import version_of
-from inscene.errors import MachineError
-from inscene.restore.photos import check_out
+from inscene.errors import MachineError, UsageError
 
 if TYPE_CHECKING:
     from inscene.bench.fadex_study.report import Report
@@ -46,7 +46,10 @@ def plan(
     own dataset only its split. Raises ``UsageError`` where there are no images, or ``out`` is where
     they are: the next study would look at this one's pictures."""
     place = dataset or suite.place()
-    check_out(out, [place])
+    if os.path.abspath(out) == os.path.abspath(place):
+        raise UsageError(
+            "is both --dataset and --out", where=out, next_step="Choose another --out."
+        )
     inputs = list_inputs([place])
     if dataset is None and suite.dataset.split is not None:
         inputs = [one for one in inputs if one.split in (None, suite.dataset.split)]

@@ -14,8 +14,9 @@ def svg(figure: Figure, label: str) -> str:
     drawn = [*(_rect(one) for one in figure.rects), *(_text(one) for one in figure.texts)]
     width, height = figure.width, figure.height
     return (
-        f'<svg class="heat" viewBox="0 0 {width:g} {height:g}" style="max-width:{width:g}px" '
-        f'role="img" aria-label="{escape(label)}">{"".join(drawn)}</svg>'
+        f'<svg class="heat" viewBox="0 0 {width:g} {height:g}" '
+        f'style="width:{width:g}px;height:{height:g}px" role="img" '
+        f'aria-label="{escape(label)}">{"".join(drawn)}</svg>'
     )
 
 

@@ -51,6 +51,12 @@ class Line:
     def has(self, metric: str) -> bool:
         return metric in self.cells and self.cells[metric].mean is not None
 
+    @property
+    def is_oracle(self) -> bool:
+        """It looked at the clean images: for studies, and not to be ranked."""
+        steps = self.facts.get("restored", {}).get("steps", ())
+        return any(step.get("sees_clean") for step in steps)
+
 
 @dataclass(frozen=True)
 class Board:
@@ -83,10 +89,11 @@ class Board:
 
     def marks(self, metric: Metric) -> dict[str, Mark]:
         """The methods with the best and second best complete mean, equal at the displayed
-        precision; nothing is marked where there is nothing to compare with."""
-        if len(self.lines) < 2:
+        precision; nothing is marked where there is nothing to compare with. Oracles are not."""
+        lines = [line for line in self.lines if not line.is_oracle]
+        if len(lines) < 2:
             return {}
-        ranked = {line.method: self.ranked(line) for line in self.lines}
+        ranked = {line.method: self.ranked(line) for line in lines}
         shown = {name: texts[metric.key] for name, texts in ranked.items() if metric.key in texts}
         return marks(shown, metric.higher_is_better)
 

@@ -130,6 +130,8 @@ def _remarks(board: Board) -> list[str]:
     )
     if incomplete:
         remarks.append(INCOMPLETE)
+    if oracles := [line.method for line in board.lines if line.is_oracle]:
+        remarks.append(f"{', '.join(oracles)}: looked at the clean images: not ranked")
     if any(cell.interval for line in board.lines for cell in line.cells.values()):
         few = " Of so few they come out too narrow." if board.clusters < FEW_CLUSTERS else ""
         remarks.append(

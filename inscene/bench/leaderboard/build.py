@@ -185,13 +185,13 @@ def _kinds(labels: set[str]) -> str:
 
 
 def _best_first(lines: Sequence[Line], metrics: Sequence[Metric]) -> list[Line]:
-    """By the first metric that any line has; lines without it are last."""
+    """By the first metric that any line has; lines without it are behind them, oracles last."""
     first = next((one for one in metrics if any(line.has(one.key) for line in lines)), None)
 
-    def place(line: Line) -> tuple[float, str]:
+    def place(line: Line) -> tuple[bool, float, str]:
         mean = line.cells[first.key].mean if first and first.key in line.cells else None
         if first is None or mean is None:
-            return (float("inf"), line.method)
-        return (-mean if first.higher_is_better else mean, line.method)
+            return (line.is_oracle, float("inf"), line.method)
+        return (line.is_oracle, -mean if first.higher_is_better else mean, line.method)
 
     return sorted(lines, key=place)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inscene.errors import SampleError
 from inscene.faces.face import Points
+
+if TYPE_CHECKING:
+    from inscene.bench.methods.manifest import BuiltinManifest, CommandManifest
 
 Image = NDArray[np.uint8]
 
@@ -43,6 +46,11 @@ class Output:
     stage_s: Mapping[str, float] = field(default_factory=dict)
     """Wall seconds of the method's own stages."""
 
+    def seconds(self, around_s: float) -> float:
+        """Of the method, without loading where it knows that; ``around_s`` is what was measured
+        from outside."""
+        return sum(self.stage_s.values()) if self.stage_s else around_s
+
 
 class Method(abc.ABC):
     """A restoration method. Made cheaply: what is slow is loaded at the first sample."""
@@ -52,6 +60,15 @@ class Method(abc.ABC):
     """Parameters that a command may set for one run: see :meth:`with_options`."""
     sees_clean: bool = False
     """Whether it looks at the clean image: an oracle, for studies, and no method to rank."""
+    uses_references: bool = False
+    """Whether it restores with photographs of the person."""
+    manifest: BuiltinManifest | CommandManifest | None = None
+    """Where it has one: what it is called, and who may use it for what."""
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether a worker should have a GPU of its own for it, where there are any."""
+        return False
 
     def with_options(self, options: Mapping[str, Any]) -> Method:
         """The method with other parameters; those that are not among its ``options`` are not

@@ -19,6 +19,8 @@ _OURS = "inscene."
 
 
 class Builtin(Method):
+    manifest: BuiltinManifest
+
     def __init__(self, name: str, manifest: BuiltinManifest) -> None:
         self.name, self.manifest = name, manifest
 

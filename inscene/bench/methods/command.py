@@ -32,9 +32,17 @@ class Command(Method):
     none are run one by one: the one at fault fails alone.
     """
 
+    manifest: CommandManifest
+
     def __init__(self, name: str, manifest: CommandManifest, beside: Path) -> None:
         self.name, self.manifest = name, manifest
+        self.uses_references = manifest.uses("references")
         self._checkout = Checkout.of(name, manifest, beside)
+
+    @property
+    def on_gpu(self) -> bool:
+        """What is run so is a network. Where a GPU is, a second of it there would be in its way."""
+        return True
 
     def restore(self, sample: Sample) -> Image:
         (result,) = self.restore_many([sample])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 
 from inscene.bench.methods.base import Method
-from inscene.bench.methods.builtin import Builtin
 from inscene.bench.methods.command import Command
 from inscene.doctor.machine import nvidia_gpus
 from inscene.errors import MachineError
@@ -26,8 +25,7 @@ def what_is_missing(method: Method) -> list[str]:
 def describe(method: Method) -> list[str]:
     """What would be run, a line each: ``key: value``."""
     facts = {}
-    if isinstance(method, Builtin | Command):
-        manifest = method.manifest
+    if (manifest := method.manifest) is not None:
         facts = {"title": manifest.title, "paper": manifest.paper, "licence": manifest.licence}
     facts |= method.facts()
     return [f"{key}: {value}" for key, value in facts.items() if value]
@@ -37,7 +35,7 @@ def require(method: Method) -> None:
     """Raise :class:`MachineError` where the method cannot run here. A GPU that seems too small is
     no reason: only its memory as sold is known."""
     if missing := method.missing():
-        raise MachineError(f"method {method.name!r} cannot run here", why=" ".join(missing))
+        raise MachineError(f"method {method.name!r} cannot run here", why="\n  ".join(missing))
 
 
 @functools.cache
