@@ -7,35 +7,37 @@ kind of file is ever opened. ``face2scene.json`` has the SHA-256 of each file.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
 from inscene.errors import UsageError, VerificationError
 from inscene.face2scene import lora, prompts
 from inscene.face2scene.base import Base, load_base, load_unet, load_vae, must_be_trainable
-from inscene.face2scene.config import FORMAT_VERSION, Face2SceneConfig
+from inscene.face2scene.config import Face2SceneConfig
+from inscene.face2scene.document import (
+    CONV_IN,
+    DIFFUSERS_FILES,
+    DOCUMENT,
+    TRAINING,
+    expected_files,
+    files_of,
+    is_checkpoint,
+    read,
+    sha256_of,
+    verify,
+)
 from inscene.face2scene.fadex import FaDeX
 from inscene.face2scene.mapnet import MapNet
 from inscene.face2scene.prompts import PromptEmbeds
-
-DOCUMENT = "face2scene.json"
-TRAINING = "training"
-"""A folder for whoever trains; nothing in it is part of the model, hashed or read here."""
-REFUSED_SUFFIXES = {".bin", ".ckpt", ".pkl", ".pickle", ".pt", ".pth"}
-"""Loading such files runs what is in them."""
-_DIFFUSERS = ("config.json", "diffusion_pytorch_model.safetensors")
-_CONV_IN = "unet_conv_in/model.safetensors"
 
 
 @dataclass
@@ -99,7 +101,7 @@ def load(folder: Path, *, base: Path | None = None, dtype: torch.dtype = torch.f
         built = load_base(config, base, dtype)
     vae, unet = built.vae, built.unet
     if config.base is not None and config.lora.train_conv_in:
-        _load_conv_in(unet, folder / _CONV_IN)
+        _load_conv_in(unet, folder / CONV_IN)
     if config.trainable == "lora":
         lora.load(unet, folder / "unet_lora", config.lora)
         lora.load(vae, folder / "vae_lora", config.lora)
@@ -116,77 +118,6 @@ def load(folder: Path, *, base: Path | None = None, dtype: torch.dtype = torch.f
     return parts
 
 
-def is_checkpoint(folder: Path) -> bool:
-    return (folder / DOCUMENT).is_file()
-
-
-def read(folder: Path) -> tuple[Face2SceneConfig, dict[str, str]]:
-    """The configuration, and path -> SHA-256 of the files. Raises ``UsageError``."""
-    document = folder / DOCUMENT
-    if not document.is_file():
-        raise UsageError(
-            f"this is no Face2Scene checkpoint: it has no {DOCUMENT}", where=str(folder)
-        )
-    try:
-        stated = json.loads(document.read_text(encoding="utf-8"))
-        version = stated["format_version"]
-        if version == FORMAT_VERSION:
-            hashes: dict[str, str] = dict(stated.pop("files"))
-            return Face2SceneConfig.model_validate(stated), hashes
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
-        raise UsageError("it cannot be read", where=str(document), why=f"{error}") from error
-    raise UsageError(
-        f"its format is version {version}, and this program reads version {FORMAT_VERSION}",
-        where=str(document),
-        next_step="Install a newer inscene: pip install --upgrade inscene",
-    )
-
-
-def verify(folder: Path, config: Face2SceneConfig, hashes: dict[str, str]) -> None:
-    """Each file that is going to be read is there, is named in ``hashes`` and has that hash.
-
-    Raises ``VerificationError``.
-    """
-    for path in _files(folder):
-        if path.suffix.lower() in REFUSED_SUFFIXES:
-            raise VerificationError(
-                "a checkpoint has no such files, and they can run code when they are loaded",
-                where=str(folder / path),
-                next_step="Remove it, or fetch the checkpoint from where it was published.",
-            )
-    for name in sorted({*expected_files(config), *hashes}):
-        file = folder / name
-        if ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute():
-            raise VerificationError(f"{DOCUMENT} names a file outside: {name}", where=str(folder))
-        if name not in hashes:
-            why = f"{DOCUMENT} has no hash of it."
-        elif not file.is_file():
-            why = "It is missing."
-        elif (found := _sha256(file)) != hashes[name]:
-            why = f"Its SHA-256 is {found}; {DOCUMENT} says {hashes[name]}."
-        else:
-            continue
-        raise VerificationError(
-            "the checkpoint is not what it was when it was saved",
-            where=str(file),
-            why=why,
-            next_step="Fetch it again, or restore it from a backup.",
-        )
-
-
-def expected_files(config: Face2SceneConfig) -> list[str]:
-    """What a checkpoint of this configuration has, beside ``face2scene.json``."""
-    files = [f"{part}/{name}" for part in ("fadex", "mapnet") for name in _DIFFUSERS]
-    files.append(f"prompt_embeds/{prompts.FILE_NAME}")
-    if config.base is None:
-        files += [f"{part}/{name}" for part in ("vae", "unet") for name in _DIFFUSERS]
-    elif config.lora.train_conv_in:
-        files.append(_CONV_IN)
-    if config.trainable == "lora":
-        files += [f"{part}/{lora.WEIGHT_NAME}" for part in ("unet_lora", "vae_lora")]
-    return files
-
-
 def _write(parts: Parts, folder: Path) -> None:
     config = parts.config
     parts.fadex.save_pretrained(folder / "fadex", safe_serialization=True)
@@ -197,20 +128,22 @@ def _write(parts: Parts, folder: Path) -> None:
         parts.vae.register_to_config(scaling_factor=config.scaling_factor)
         for name, model in (("vae", parts.vae), ("unet", parts.unet)):
             model.save_config(folder / name)
-            _save_tensors(lora.plain_state(model), folder / name / _DIFFUSERS[1])
+            _save_tensors(lora.plain_state(model), folder / name / DIFFUSERS_FILES[1])
     elif config.lora.train_conv_in:
-        _save_tensors(parts.unet.conv_in.state_dict(), folder / _CONV_IN)
+        _save_tensors(parts.unet.conv_in.state_dict(), folder / CONV_IN)
     if config.trainable == "lora":
         lora.save(parts.unet, folder / "unet_lora")
         lora.save(parts.vae, folder / "vae_lora")
-    for path in _files(folder):
+    for path in files_of(folder):
         if path.name == "config.json":
             _without_places(folder / path)
-    missing = set(expected_files(config)) - {path.as_posix() for path in _files(folder)}
+    missing = set(expected_files(config)) - {path.as_posix() for path in files_of(folder)}
     if missing:  # e.g. a part of more than 10 GB, which diffusers would split
         raise RuntimeError(f"these were not written: {sorted(missing)}")
     document: dict[str, Any] = config.model_dump(mode="json")
-    document["files"] = {path.as_posix(): _sha256(folder / path) for path in sorted(_files(folder))}
+    document["files"] = {
+        path.as_posix(): sha256_of(folder / path) for path in sorted(files_of(folder))
+    }
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     (folder / DOCUMENT).write_text(text, encoding="utf-8")
 
@@ -277,19 +210,6 @@ def _must_fit(parts: Parts, folder: Path) -> None:
             f"MapNet has grids of {scales}, {DOCUMENT} says {parts.config.token_scales}",
             where=str(folder),
         )
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """Below the folder, without ``training/``."""
-    for path in folder.rglob("*"):
-        relative = path.relative_to(folder)
-        if path.is_file() and relative.parts[0] != TRAINING and relative.name != DOCUMENT:
-            yield relative
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _is_empty_folder(folder: Path) -> bool:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from inscene.errors import InsceneError, MachineError, UsageError
-from inscene.face2scene.checkpoint import TRAINING, is_checkpoint
+from inscene.face2scene.document import TRAINING, is_checkpoint
 
 PATTERNS = ["*.json", "*.safetensors"]
 """Nothing else of a repository is fetched: no code, no pickles."""

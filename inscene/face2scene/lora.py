@@ -23,11 +23,11 @@ from safetensors.torch import save_file
 from inscene.errors import VerificationError
 from inscene.face2scene.base import move
 from inscene.face2scene.config import Lora
+from inscene.face2scene.document import LORA_FILE
 
-WEIGHT_NAME = "pytorch_lora_weights.safetensors"
 METADATA_KEY = "lora_adapter_metadata"
-"""Both names are diffusers': ``model.load_lora_adapter(folder, prefix=None,
-weight_name=WEIGHT_NAME)`` reads these files too."""
+"""It and the file's name are diffusers': ``model.load_lora_adapter(folder, prefix=None,
+weight_name=LORA_FILE)`` reads these files too."""
 ADAPTER = "default"
 
 UNET_TARGETS = [
@@ -94,7 +94,7 @@ def save(model: Adapted, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     save_file(
         {name: tensor.contiguous() for name, tensor in state.items()},
-        folder / WEIGHT_NAME,
+        folder / LORA_FILE,
         {METADATA_KEY: json.dumps(plain, indent=2, sort_keys=True)},
     )
 
@@ -106,7 +106,7 @@ def load(model: Adapted, folder: Path, lora: Lora) -> None:
     either (it has the default then), where its metadata contradicts ``lora``, or where its tensors
     do not fit the model.
     """
-    file = folder / WEIGHT_NAME
+    file = folder / LORA_FILE
     stated = _metadata(file)
     if stated is None and "alpha" not in lora.model_fields_set:
         raise VerificationError(

@@ -11,10 +11,10 @@ from safetensors.torch import load_file, save_file
 
 from inscene.errors import VerificationError
 from inscene.face2scene.config import Prompts
+from inscene.face2scene.document import PROMPTS_FILE
 
 LENGTH = 77
 """Tokens of a text, padded: CLIP's own."""
-FILE_NAME = "prompts.safetensors"
 
 
 @dataclass(frozen=True)
@@ -79,15 +79,15 @@ def seeded(prompts: Prompts, dim: int) -> PromptEmbeds:
 def save(prompts: PromptEmbeds, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {"pos": prompts.positive.contiguous(), "neg": prompts.negative.contiguous()}
-    save_file(tensors, folder / FILE_NAME)
+    save_file(tensors, folder / PROMPTS_FILE)
 
 
 def load(folder: Path) -> PromptEmbeds:
     """Raises ``VerificationError`` for a file that does not have the two of them."""
-    tensors = load_file(folder / FILE_NAME)
+    tensors = load_file(folder / PROMPTS_FILE)
     try:
         return PromptEmbeds(tensors["pos"], tensors["neg"])
     except (KeyError, ValueError) as error:
         raise VerificationError(
-            "these are no prompt embeddings", where=str(folder / FILE_NAME), why=f"{error!r}."
+            "these are no prompt embeddings", where=str(folder / PROMPTS_FILE), why=f"{error!r}."
         ) from error

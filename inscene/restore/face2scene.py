@@ -209,11 +209,10 @@ class Face2Scene(Method):
 
     @functools.cached_property
     def _document(self) -> tuple[Face2SceneConfig, dict[str, str]]:
-        with only_errors("bitsandbytes"):
-            from inscene.face2scene import checkpoint, hub_repo
+        from inscene.face2scene import document, hub_repo
 
         assert self.settings.checkpoint is not None
-        return checkpoint.read(hub_repo.local_folder(self.settings.checkpoint))
+        return document.read(hub_repo.local_folder(self.settings.checkpoint))
 
     def fingerprint(self) -> dict[str, Any]:
         """All that decides the output; the checkpoint by its content, wherever it is. Parts that

@@ -15,8 +15,9 @@ from safetensors.torch import load_file, save_file
 from tiny_weights.sd_turbo import build, shake
 
 from inscene.errors import UsageError, VerificationError
-from inscene.face2scene import checkpoint, lora
+from inscene.face2scene import checkpoint, document
 from inscene.face2scene.config import Face2SceneConfig
+from inscene.face2scene.document import LORA_FILE
 from inscene.face2scene.families import find_family
 from inscene.face2scene.pipeline import Face2ScenePipeline
 
@@ -139,7 +140,7 @@ def _edit(folder, change):
     document.write_text(json.dumps(stated))
 
 
-@pytest.mark.parametrize("path", checkpoint.expected_files(
+@pytest.mark.parametrize("path", document.expected_files(
     TINY.model_copy(update={"trainable": "lora"})
 ))  # fmt: skip
 def test_a_changed_file_is_named(copy, path):
@@ -206,11 +207,11 @@ def test_a_folder_that_is_no_checkpoint(tmp_path):
 def test_alpha_is_the_documents_where_metadata_is_stripped(copy, model):
     """Hashes of the stripped file are stated, as one would who converts a checkpoint."""
     for part in ("unet_lora", "vae_lora"):
-        file = copy / part / lora.WEIGHT_NAME
+        file = copy / part / LORA_FILE
         save_file(load_file(file), file)
-        hashed = checkpoint._sha256(file)
+        hashed = document.sha256_of(file)
         _edit(copy, lambda stated, part=part, hashed=hashed: stated["files"].update(
-            {f"{part}/{lora.WEIGHT_NAME}": hashed}
+            {f"{part}/{LORA_FILE}": hashed}
         ))  # fmt: skip
     whole, stripped = checkpoint.load(model), checkpoint.load(copy)
     image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -234,7 +235,7 @@ def test_parts_of_different_models(copy):
         checkpoint.load(copy)
     prompts = copy / "prompt_embeds/prompts.safetensors"
     save_file({name: torch.zeros(1, 77, 8) for name in ("pos", "neg")}, prompts)
-    hashed = checkpoint._sha256(prompts)
+    hashed = document.sha256_of(prompts)
     _edit(
         copy, lambda stated: stated["files"].update({"prompt_embeds/prompts.safetensors": hashed})
     )

@@ -16,6 +16,7 @@ from inscene.errors import VerificationError
 from inscene.face2scene import lora
 from inscene.face2scene.base import build_base
 from inscene.face2scene.config import Lora
+from inscene.face2scene.document import LORA_FILE
 from inscene.face2scene.families import find_family
 
 LORA = Lora(unet_rank=4, vae_rank=2)
@@ -121,7 +122,7 @@ def test_diffusers_reads_the_file_too(tmp_path):
     """So a published adapter is of use without this package, at the same strength."""
     trained, other = _adapted(), _base()
     lora.save(trained.vae, tmp_path)
-    other.vae.load_lora_adapter(tmp_path, prefix=None, weight_name=lora.WEIGHT_NAME)
+    other.vae.load_lora_adapter(tmp_path, prefix=None, weight_name=LORA_FILE)
     assert torch.equal(_latents(other.vae), _latents(trained.vae))
 
 
@@ -129,9 +130,9 @@ def test_the_same_bytes_and_no_path_of_this_machine(tmp_path):
     trained = _adapted()
     lora.save(trained.unet, tmp_path / "a")
     lora.save(trained.unet, tmp_path / "b")
-    content = (tmp_path / "a" / lora.WEIGHT_NAME).read_bytes()
-    assert content == (tmp_path / "b" / lora.WEIGHT_NAME).read_bytes()
-    with safe_open(tmp_path / "a" / lora.WEIGHT_NAME, "pt") as opened:
+    content = (tmp_path / "a" / LORA_FILE).read_bytes()
+    assert content == (tmp_path / "b" / LORA_FILE).read_bytes()
+    with safe_open(tmp_path / "a" / LORA_FILE, "pt") as opened:
         metadata = json.loads(opened.metadata()[lora.METADATA_KEY])
     assert (metadata["r"], metadata["lora_alpha"]) == (4, 8)
     assert metadata["target_modules"] == sorted(lora.UNET_TARGETS)
@@ -140,7 +141,7 @@ def test_the_same_bytes_and_no_path_of_this_machine(tmp_path):
 
 def _strip(folder, **changes):
     """Without its metadata, or with another value in it."""
-    file = folder / lora.WEIGHT_NAME
+    file = folder / LORA_FILE
     with safe_open(file, "pt") as opened:
         metadata = json.loads(opened.metadata()[lora.METADATA_KEY])
     state = load_file(file)
@@ -167,7 +168,7 @@ def test_stripped_metadata_with_alpha_has_the_trained_strength(tmp_path):
     assert torch.equal(_latents(fresh.vae), _latents(trained.vae))
     assert fresh.vae.get_submodule("encoder.conv_in").scaling["default"] == 4
     wrong.vae.load_lora_adapter(
-        tmp_path, prefix=None, weight_name=lora.WEIGHT_NAME, adapter_name="default"
+        tmp_path, prefix=None, weight_name=LORA_FILE, adapter_name="default"
     )
     assert wrong.vae.get_submodule("encoder.conv_in").scaling["default"] == 1
     assert not torch.equal(_latents(wrong.vae), _latents(trained.vae))
@@ -189,7 +190,7 @@ def test_contradicting_metadata_is_refused(tmp_path, changes):
 def test_tensors_of_another_model_are_refused(tmp_path):
     trained = _adapted()
     lora.save(trained.vae, tmp_path)
-    file = tmp_path / lora.WEIGHT_NAME
+    file = tmp_path / LORA_FILE
     state = load_file(file)
     state.pop(next(iter(state)))
     with safe_open(file, "pt") as opened:

@@ -11,6 +11,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from inscene.errors import VerificationError
 from inscene.face2scene import prompts
 from inscene.face2scene.config import Prompts
+from inscene.face2scene.document import PROMPTS_FILE
 from inscene.face2scene.prompts import PromptEmbeds
 
 
@@ -69,12 +70,10 @@ def test_saved_and_read(tmp_path, dtype):
 
 
 def test_files_that_are_no_prompts(tmp_path):
-    save_file({"pos": torch.zeros(1, 77, 8)}, tmp_path / prompts.FILE_NAME)
+    save_file({"pos": torch.zeros(1, 77, 8)}, tmp_path / PROMPTS_FILE)
     with pytest.raises(VerificationError, match="no prompt embeddings"):
         prompts.load(tmp_path)
-    save_file(
-        {name: torch.zeros(1, 76, 8) for name in ("pos", "neg")}, tmp_path / prompts.FILE_NAME
-    )
+    save_file({name: torch.zeros(1, 76, 8) for name in ("pos", "neg")}, tmp_path / PROMPTS_FILE)
     with pytest.raises(VerificationError, match="1×77×d"):
         prompts.load(tmp_path)
 

@@ -54,7 +54,7 @@ def test_clean_faces_beside_the_lq_as_it_is(face_pairs: Make, read: Make, pairs:
         assert row["sha256"] == scene["sha256"]
         assert np.allclose(row["landmarks5"], scene["landmarks5"])
         said = [row[name] for name in ("ref_fr", "hq_source", "references", "landmarks_from")]
-        assert said == ["gt", "gt", 0, "stored"]
+        assert said == ["gt", "gt", 0, "metadata"]
         assert (row["licence"], row["consent"], row["split"]) == ("unknown", "unknown", "train")
         x0, y0, x1, y1 = row["box"]
         assert row["side_px"] == min(x1 - x0, y1 - y0)

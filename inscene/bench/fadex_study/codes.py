@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from inscene.errors import VerificationError
-from inscene.face2scene import checkpoint, hub_repo
+from inscene.face2scene import document, hub_repo
 from inscene.face2scene.config import Face2SceneConfig
 from inscene.face2scene.face_pair import FacePair, fitted
 from inscene.face2scene.fadex import DegradationCode, FaDeX
@@ -46,10 +46,10 @@ class Encoder:
 
 def load_encoder(place: str) -> Encoder:
     """``place``: a checkpoint's folder, or ``OWNER/NAME`` on the Hub. Raises as
-    :func:`hub_repo.local_folder`, :func:`checkpoint.read` and :func:`checkpoint.verify`."""
+    :func:`hub_repo.local_folder`, :func:`document.read` and :func:`document.verify`."""
     folder = hub_repo.local_folder(place)
-    config, hashes = checkpoint.read(folder)
-    checkpoint.verify(folder, config, hashes)
+    config, hashes = document.read(folder)
+    document.verify(folder, config, hashes)
     fadex = FaDeX.from_pretrained(
         folder / "fadex", local_files_only=True, use_safetensors=True, torch_dtype=torch.float32
     ).eval()

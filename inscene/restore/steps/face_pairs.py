@@ -39,9 +39,9 @@ class FacePairs(Step):
     the person, and for the choice of a face on the LQ. A scene's own photo is left out."""
     max_references: Annotated[int, Field(ge=1)] = 4
     """The first by name are taken. [chosen] FaceMe was trained with one to four."""
-    detect_on: Literal["stored", "lq"] = "stored"
-    """``stored``: the landmarks that the dataset has of the clean scene. ``lq``: look on the LQ, as
-    the paper does. [chosen] Stored ones are reproducible, and none is lost to the degradation."""
+    detect_on: Literal["metadata", "lq"] = "metadata"
+    """``metadata``: the landmarks that the dataset has of the clean scene. ``lq``: look on the LQ,
+    as the paper does. [chosen] Those are reproducible, and none is lost to the degradation."""
     detector: Literal["mtcnn", "scrfd", "yolov8-face"] = "mtcnn"
     """Finds faces on the LQ and in the references."""
     face: Leads = "most_alike"
@@ -194,10 +194,10 @@ class _AtWork:
         self, scene: ByteImage, columns: dict[str, Any], photos: Sequence[ByteImage]
     ) -> tuple[Points | None, str]:
         """They, and where they are from; or None and why."""
-        if self.step.detect_on == "stored":
+        if self.step.detect_on == "metadata":
             points = stored_points(columns)
             why = "the dataset has no landmarks: detect_faces before face_pairs, or detect_on: lq"
-            return points, "stored" if points is not None else why
+            return points, "metadata" if points is not None else why
         assert self.choice is not None
         found = self.choice.find(scene, photos)
         if found is None:
