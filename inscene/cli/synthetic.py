@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import asdict
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,17 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from inscene.cli import options as opt
-from inscene.cli.console import print_json, say
+from inscene.cli.console import say
 from inscene.cli.execute import RunOptions, built_recipe, execute_plan
 from inscene.errors import UsageError
 
 if TYPE_CHECKING:
     from inscene.engine.registry import BuiltRecipe
     from inscene.synthetic.jobs import Plan
-    from inscene.synthetic.steps.generate import Generate
-
-SAMPLE_PROMPTS = 3
-PROBLEMS_SHOWN = 10
 
 _Mode = Literal["image", "rows3"]
 _Memory = Literal["resident", "two-phase", "offload", "quant"]
@@ -74,6 +68,19 @@ def synthetic(
     memory: Annotated[
         _Memory | None, typer.Option(help="How the models share a GPU.  [default: recipe's]")
     ] = None,
+    accept_licences: Annotated[
+        bool,
+        typer.Option(
+            "--accept-licences",
+            help="You have read the licences that --plan lists, and accept them. Asked for once.",
+        ),
+    ] = False,
+    seconds_per_image: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001, help="Of your GPU, for the hours that --plan estimates.  [default: assumed]"
+        ),
+    ] = None,
     recipe: opt.Recipe = "synthetic",
     set_: opt.Set = None,
     limit: opt.Limit = None,
@@ -122,9 +129,11 @@ def synthetic(
             validation_ids,
         )
     if plan:
-        _print_plan(built, jobs, options)
+        from inscene.cli.synthetic_plan import show_plan
+
+        show_plan(built, jobs, options, seconds_per_image)
         return
-    _run(built, jobs, references, options)
+    _run(built, jobs, references, options, accept_licences)
 
 
 def _jobs_of_csv(csv: Path, references: Path, mode: _Mode, validation_ids: Path | None) -> Plan:
@@ -169,94 +178,20 @@ def _jobs_of_grammar(
     )
 
 
-def _run(built: BuiltRecipe, jobs: Plan, references: Path, options: RunOptions) -> None:
+def _run(
+    built: BuiltRecipe, jobs: Plan, references: Path, options: RunOptions, accept_licences: bool
+) -> None:
+    from inscene.cli.synthetic_plan import notes_of, problem_lines, require_weights, weights_of
     from inscene.engine import run as engine
     from inscene.synthetic.inputs import inputs_of
+    from inscene.weights.licences import require
 
-    for note in _notes(built):
-        say(note)
-    for problem in jobs.problems[:PROBLEMS_SHOWN]:
-        say(f"unusable: {problem.identity}/{problem.file_id}: {problem.reason}, {problem.detail}")
-    if more := jobs.problems[PROBLEMS_SHOWN:]:
-        say(f"unusable: {len(more)} more")
     inputs = inputs_of(jobs, references)
     if not inputs:
         raise UsageError("there is nothing to generate from", where=str(references))
-    execute_plan(engine.plan_inputs(built, inputs, options.out, options.limit), options)
-
-
-def _print_plan(built: BuiltRecipe, jobs: Plan, options: RunOptions) -> None:
-    """No model and no weight is needed for it."""
-    facts = _plan_facts(built, jobs, options)
-    if options.as_json:
-        print_json(facts)
-        return
-    print(
-        f"{facts['recipe']}: {facts['jobs']} jobs of {facts['people']} people → {options.out}"
-        + (f" (the first {options.limit} of them)" if options.limit else "")
-    )
-    for split, counts in facts["splits"].items():
-        print(f"  {split}: {counts['jobs']} jobs of {counts['people']} people")
-    print("  shots: " + ", ".join(f"{count} {shot}" for shot, count in facts["shots"].items()))
-    print(f"steps: {' → '.join(facts['steps'])}")
-    for sample in facts["sample_prompts"]:
-        print(f"prompt of {sample['sample_id']}: {sample['prompt']}")
-    for problem in facts["problems"][:PROBLEMS_SHOWN]:
-        print(
-            f"unusable: {problem['identity']}/{problem['file_id']}: {problem['reason']}, "
-            f"{problem['jobs_lost']} jobs lost"
-        )
-    if more := facts["problems"][PROBLEMS_SHOWN:]:
-        print(f"unusable: {len(more)} more")
-    for note in _notes(built):
-        print(f"note: {note}")
-    missing = facts["missing_weights"]
-    if missing:
-        print(f"weights missing: {', '.join(missing)}")
-        print(f"  Run: inscene weights pull {' '.join(missing)}")
-    else:
-        print("weights: all here")
-    print("GPU hours: not known before it is measured; time the same command with --limit 16")
-
-
-def _plan_facts(built: BuiltRecipe, jobs: Plan, options: RunOptions) -> dict[str, Any]:
-    shots = Counter(job.shot or "unnamed" for job in jobs.jobs)
-    samples = jobs.jobs[:: max(1, len(jobs.jobs) // SAMPLE_PROMPTS)][:SAMPLE_PROMPTS]
-    return {
-        "out": options.out,
-        "recipe": built.recipe.name,
-        "steps": [name for name, _ in built.steps],
-        "jobs": len(jobs.jobs) + sum(problem.jobs_lost for problem in jobs.problems),
-        "people": len({job.identity for job in jobs.jobs}),
-        "splits": {
-            split: {
-                "jobs": sum(job.split == split for job in jobs.jobs),
-                "people": len({job.identity for job in jobs.jobs if job.split == split}),
-            }
-            for split in sorted({job.split for job in jobs.jobs})
-        },
-        "shots": dict(sorted(shots.items())),
-        "sample_prompts": [{"sample_id": job.sample_id, "prompt": job.prompt} for job in samples],
-        "problems": [asdict(problem) for problem in jobs.problems],
-        "missing_weights": _missing_weights(built),
-    }
-
-
-def _generators(built: BuiltRecipe) -> list[Generate]:
-    from inscene.synthetic.steps.generate import Generate
-
-    return [step for _, step in built.steps if isinstance(step, Generate)]
-
-
-def _notes(built: BuiltRecipe) -> list[str]:
-    return [note for step in _generators(built) for note in step.generator.notes()]
-
-
-def _missing_weights(built: BuiltRecipe) -> list[str]:
-    from inscene.weights.manifest import load_manifest
-    from inscene.weights.survey import survey
-
-    names = [name for step in _generators(built) for name in step.weights]
-    manifest = load_manifest()
-    standings = survey([manifest[name] for name in dict.fromkeys(names)])
-    return [one.weight.name for one in standings if not one.is_here]
+    require_weights(built)
+    planned = engine.plan_inputs(built, inputs, options.out, options.limit)
+    require(weights_of(built), accepted=accept_licences)
+    for line in [*notes_of(built), *problem_lines(jobs)]:
+        say(line)
+    execute_plan(planned, options)

@@ -50,9 +50,14 @@ def look(weights_folder: Path) -> Machine:
         cpus=len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1,
         ram_bytes=total,
         ram_free_bytes=min(memory.available, total),
-        disk_free_bytes=shutil.disk_usage(_existing(weights_folder)).free,
+        disk_free_bytes=free_disk_bytes(weights_folder),
         gpus=nvidia_gpus(),
     )
+
+
+def free_disk_bytes(folder: Path) -> int:
+    """Where the folder is, or will be."""
+    return shutil.disk_usage(_existing(folder)).free
 
 
 @functools.cache

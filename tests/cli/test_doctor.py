@@ -100,12 +100,12 @@ def verdict(command: str, at: Machine, not_built: tuple[str, ...] = ()):
 def test_a_gpu_that_is_too_small() -> None:
     from inscene.doctor.machine import Gpu
 
-    small, large = (machine(gpus=(Gpu("x", gb * GB, "1"),)) for gb in (24, 48))
+    small, large = (machine(gpus=(Gpu("x", gb * GB, "1"),)) for gb in (16, 48))
     lacking = verdict("build synthetic", small)
     assert lacking.state is State.CANNOT
-    assert "a GPU with 32 GB" in lacking.lacks
+    assert "a GPU with 24 GB" in lacking.lacks
     assert not any("GPU" in one for one in verdict("build synthetic", large).lacks)
-    assert "a GPU with 32 GB" in verdict("build synthetic", machine()).lacks
+    assert "a GPU with 24 GB" in verdict("build synthetic", machine()).lacks
 
 
 def test_a_package_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,7 +143,11 @@ def test_pages_are_indexed_and_repeated_images_stored_once(made: Path) -> None:
         (["leaderboard", "."], 2, ["no results"]),
         (["verify", "."], 2, ["not a dataset of inscene"]),
         (["publish", "d", "--repo", "a/b"], 4, ["not built yet"]),
-        (["build", "synthetic", "refs", "--out", "x", "--plan"], 4, ["not built yet"]),
+        (
+            ["build", "synthetic", "refs", "--out", "x", "--plan"],
+            2,
+            ["refs", "no folder of references"],
+        ),
         (["degrade", "."], 2, ["--out is missing"]),
         (["degrade", ".", "--out", "y", "--operator-pool", "few"], 2, ["a number or auto"]),
     ],

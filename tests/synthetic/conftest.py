@@ -23,10 +23,5 @@ def judging_weights(tmp_path_factory: pytest.TempPathFactory, inscene) -> Iterat
     for package in ("insightface", "onnxruntime", "onnx"):
         pytest.importorskip(package, reason="extra: generate")
     folder = tmp_path_factory.mktemp("weights")
-    with (
-        pulled(["buffalo_l"], folder, inscene) as variables,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        for name, value in variables.items():
-            patch.setenv(name, value)
+    with pulled(["buffalo_l"], folder, inscene):
         yield

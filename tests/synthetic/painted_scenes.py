@@ -72,6 +72,10 @@ class PaintScenes(Generate):
     def generator_facts(self) -> dict[str, Any]:
         return Painter().fingerprint()
 
+    @property
+    def weights(self) -> tuple[str, ...]:
+        return self.identity.weights
+
 
 def write_references(folder: Path) -> Path:
     """Two people with two photographs each, and one more in which nobody is to be seen."""

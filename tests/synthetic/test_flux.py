@@ -48,9 +48,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory, inscene: Any) -> Iterator[
     folder = tmp_path_factory.mktemp("flux-weights")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_TOKEN", "hf_of_someone_who_accepted_the_licence")
-        with pulled(NAMES, folder, inscene) as variables:
-            for name, value in variables.items():
-                patch.setenv(name, value)
+        with pulled(NAMES, folder, inscene):
             yield folder / "weights"
 
 
@@ -145,10 +143,10 @@ def as_infiniteyou_does(request: Request, identity: Tensor, settings: FluxSettin
         FluxTransformer2DModel,
     )
 
-    from inscene.synthetic.generate.quiet import quiet
+    from inscene.quiet import quiet_diffusion
 
     folder, infiniteyou = find_folder("flux.1-dev"), find_folder("infiniteyou-sim")
-    with quiet():
+    with quiet_diffusion():
         text = FluxPipeline.from_pretrained(str(folder), transformer=None, vae=None)
         transformer = FluxTransformer2DModel.from_pretrained(str(folder / "transformer"))
         infusenet = FluxControlNetModel.from_pretrained(str(infiniteyou / "InfuseNetModel"))

@@ -41,12 +41,7 @@ DATA = Path(__file__).parent / "data"
 @pytest.fixture(scope="module", autouse=True)
 def weights(tmp_path_factory: pytest.TempPathFactory, inscene: Any) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("id-weights")
-    with (
-        pulled(["antelopev2", "ir-se-50", "infiniteyou-sim"], folder, inscene) as variables,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        for name, value in variables.items():
-            patch.setenv(name, value)
+    with pulled(["antelopev2", "ir-se-50", "infiniteyou-sim"], folder, inscene):
         yield folder
 
 

@@ -25,9 +25,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def infusenet(folder: Path) -> Any:
-    from inscene.synthetic.generate.quiet import quiet
+    from inscene.quiet import quiet_diffusion
 
-    with quiet():
+    with quiet_diffusion():
         from inscene.synthetic.generate.infusenet import InfuseNet
 
         return InfuseNet.from_pretrained(str(folder), local_files_only=True)
@@ -144,10 +144,10 @@ def test_tokens_of_another_shape_are_refused(infusenet: Any, shape: tuple[int, .
 
 
 def test_precision_is_that_of_the_call(folder: Path) -> None:
+    from inscene.quiet import quiet_diffusion
     from inscene.synthetic.generate.infusenet import InfuseNet
-    from inscene.synthetic.generate.quiet import quiet
 
-    with quiet():
+    with quiet_diffusion():
         half = InfuseNet.from_pretrained(str(folder), torch_dtype=torch.bfloat16)
     given = {
         name: value.bfloat16() if isinstance(value, Tensor) else value
@@ -169,10 +169,10 @@ def test_the_folder_is_laid_out_as_the_published_one(folder: Path) -> None:
 
 def test_the_official_network_has_as_many_numbers_as_were_published() -> None:
     """2,952,654,336 in 314 tensors; none of them is made here."""
+    from inscene.quiet import quiet_diffusion
     from inscene.synthetic.generate.infusenet import InfuseNet
-    from inscene.synthetic.generate.quiet import quiet
 
-    with quiet(), torch.device("meta"):
+    with quiet_diffusion(), torch.device("meta"):
         network = InfuseNet(
             num_layers=4,
             num_single_layers=10,

@@ -49,9 +49,7 @@ def id_tokens(tmp_path_factory: pytest.TempPathFactory, inscene: Any) -> Iterato
     names = ["flux.1-dev", "infiniteyou-sim", "antiblur-lora", "antelopev2", "ir-se-50"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_TOKEN", "hf_of_someone_who_accepted_the_licence")
-        with pulled(names, folder, inscene) as variables:
-            for name, value in variables.items():
-                patch.setenv(name, value)
+        with pulled(names, folder, inscene):
             yield IdTokens(cache=folder / "tokens")
 
 

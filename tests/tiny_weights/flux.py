@@ -38,9 +38,9 @@ def write_flux(folder: Path, *, seed: int = 1) -> None:
     """All that the manifest's ``flux.1-dev`` lists, and nothing else."""
     import torch
 
-    from inscene.synthetic.generate.quiet import quiet
+    from inscene.quiet import quiet_diffusion
 
-    with torch.random.fork_rng(devices=[]), quiet():
+    with torch.random.fork_rng(devices=[]), quiet_diffusion():
         from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
 
         torch.manual_seed(seed)

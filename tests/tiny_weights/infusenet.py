@@ -30,9 +30,9 @@ def write_infiniteyou(folder: Path) -> None:
 def write_infusenet(folder: Path, *, seed: int = 3) -> None:
     import torch
 
-    from inscene.synthetic.generate.quiet import quiet
+    from inscene.quiet import quiet_diffusion
 
-    with torch.random.fork_rng(devices=[]), quiet():
+    with torch.random.fork_rng(devices=[]), quiet_diffusion():
         from diffusers import FluxControlNetModel
 
         torch.manual_seed(seed)

@@ -16,6 +16,7 @@ from inscene.synthetic.generate.id_tokens import IdTokens
 from inscene.synthetic.generate.load import dtype_of, load_sampler, load_text_encoders
 from inscene.synthetic.generate.memory import (
     PLACES,
+    Places,
     find_device,
     out_of_memory_explained,
 )
@@ -28,7 +29,8 @@ class FluxGenerator:
     """A :class:`~inscene.synthetic.generate.request.Generator`.
 
     ``device``: None is this machine's accelerator, or the CPU. ``prompts_kept`` in memory, of
-    4.2 MB each. Models are loaded when they are first needed.
+    4.2 MB each. Models are loaded when they are first needed; ``places`` that have them already
+    take the place of the memory mode's own.
 
     Raises ``MissingWeightError`` for weights that are not here, ``MachineError`` for a device or a
     package that is not.
@@ -42,13 +44,14 @@ class FluxGenerator:
         device: str | None = None,
         id_tokens: IdTokens | None = None,
         prompts_kept: int = KEPT,
+        places: Places | None = None,
     ) -> None:
         self.settings = settings or FluxSettings()
         self.memory = memory
         self.device = find_device(device)
         self._id_tokens = id_tokens or IdTokens()
         self._fingerprint = flux_fingerprint(self.settings, memory, self._id_tokens.settings)
-        self._places = PLACES[memory](
+        self._places = places or PLACES[memory](
             lambda: load_text_encoders(self.settings),
             lambda: load_sampler(self.settings, quantised=memory == "quant"),
             self.device,

@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from inscene.errors import MachineError
+from inscene.quiet import quiet_diffusion
 from inscene.synthetic.generate.memory import is_out_of_memory
 from inscene.synthetic.generate.quantise import quantise
-from inscene.synthetic.generate.quiet import quiet
 from inscene.synthetic.generate.settings import FLUX, INFINITE_YOU, LORA, FluxSettings
 from inscene.weights.locate import find_file, find_folder
 from inscene.weights.model_files import VERIFY, not_a_model
@@ -31,7 +31,7 @@ _FROM_FILES: dict[str, Any] = {"local_files_only": True, "use_safetensors": True
 def load_text_encoders(settings: FluxSettings) -> Any:
     """A ``FluxPipeline`` with CLIP, T5 and their tokenizers only, on the CPU."""
     folder = find_folder(FLUX)
-    with quiet():
+    with quiet_diffusion():
         from diffusers import FluxPipeline
 
         with _broken_files(folder):
@@ -49,7 +49,7 @@ def load_sampler(settings: FluxSettings, *, quantised: bool = False) -> Any:
     """A ``FluxControlNetPipeline`` with transformer, InfuseNet, VAE and scheduler, on the CPU."""
     folder = find_folder(FLUX)
     infinite_you = find_folder(INFINITE_YOU) / "InfuseNetModel"
-    with quiet():
+    with quiet_diffusion():
         from diffusers import FluxControlNetPipeline, FluxTransformer2DModel
 
         from inscene.synthetic.generate.infusenet import InfuseNet

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from inscene.synthetic.generate.quiet import quiet
+from inscene.quiet import quiet_diffusion
 
 KEPT = 512
 """Prompts, of 4.2 MB each in bfloat16."""
@@ -61,6 +61,6 @@ class PromptCache:
 
 
 def _encoded(pipeline: Any, prompt: str, prompt_tokens: int) -> PromptEmbeds:
-    with torch.no_grad(), quiet():  # CLIP cuts most prompts, which is known
+    with torch.no_grad(), quiet_diffusion():  # CLIP cuts most prompts, which is known
         tokens, pooled, _ = pipeline.encode_prompt(prompt, max_sequence_length=prompt_tokens)
     return PromptEmbeds(tokens[0].cpu(), pooled[0].cpu())

@@ -20,9 +20,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from inscene.errors import MachineError, RecipeError, UsageError
+from inscene.quiet import quiet_diffusion
 from inscene.recipe import RecipeSource
 from inscene.shipped import shipped_folder
-from inscene.synthetic.generate.quiet import quiet
 from inscene.synthetic.tags import ByteImage, Tag, best_first
 from inscene.weights.model_files import not_a_model
 from inscene.weights.pickles import load_pickle
@@ -100,7 +100,7 @@ class ClipTagger:
     ) -> None:
         self._min_score, self._most, self._batch = min_score, most, batch
         self._device = torch.device(device)
-        with quiet():
+        with quiet_diffusion():
             self._model = _load(folder).to(self._device)
             texts = [vocabulary.template.replace("{}", name) for name in vocabulary.names]
             embeddings = self._texts(_tokenizer(folder), [*texts, vocabulary.neutral])
