@@ -244,6 +244,7 @@ DROPS = TableKind(
         Column("detail", pa.string(), "for people"),
         Column("scores", SCORES, "every score that it had by then"),
         Column("shot", pa.string(), "how much of the person was asked for"),
+        Column("identity", pa.string(), "label of the person, where the input has one"),
         Column("tries", TRIES, "of a generated scene: every try and why it was rejected"),
         Column("thumbnail", IMAGE, "small JPEG, where there were pixels"),
     ),

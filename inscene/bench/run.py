@@ -22,6 +22,7 @@ from inscene.bench import reference_cache as cache
 from inscene.bench.methods import absolute, find_method, require
 from inscene.bench.suites import Suite, deviations
 from inscene.bench.views import ViewName
+from inscene.dataset.hub_source import without_revision
 from inscene.dataset.ledger import Ledger
 from inscene.dataset.store import is_url, open_store
 from inscene.engine import run as engine
@@ -93,7 +94,7 @@ def bench_of_dataset(
 ) -> Bench:
     """Whole scenes of any pairs. Raises :class:`UsageError` for unknown methods or metrics."""
     place = dataset.rstrip("/") if is_url(dataset) else os.path.abspath(dataset)
-    name = PurePosixPath(place).name
+    name = PurePosixPath(without_revision(place)).name
     return Bench(name, dataset, tuple(methods), tuple(metrics), out, limit=limit)
 
 

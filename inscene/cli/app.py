@@ -16,8 +16,10 @@ from inscene.cli import (
     degrade,
     demo,
     doctor,
+    forget,
     inspect,
     leaderboard,
+    publish,
     restore,
     unbuilt,
     weights,
@@ -63,8 +65,8 @@ app.command(rich_help_panel=MEASURE)(leaderboard.leaderboard)
 app.command(rich_help_panel=SHARE)(inspect.inspect)
 app.command(rich_help_panel=SHARE)(dataset.verify)
 app.command(rich_help_panel=SHARE)(dataset.funnel)
-unbuilt.register(app, "forget", SHARE)
-unbuilt.register(app, "publish", SHARE)
+app.command(rich_help_panel=SHARE)(forget.forget)
+app.command(rich_help_panel=SHARE)(publish.publish)
 app.add_typer(weights.app, name="weights", rich_help_panel=MACHINE)
 app.command(rich_help_panel=MACHINE)(doctor.doctor)
 app.command(rich_help_panel=MACHINE)(demo.demo)

@@ -49,6 +49,8 @@ def verify(
             f"inputs = {verdict.kept} kept + {verdict.dropped} dropped + {verdict.errors} errors "
             f"· {verdict.rows} rows"
         )
+        if verdict.forgotten:
+            print(f"forgotten for good: {verdict.forgotten} of the dropped")
         if replayed:
             same = replayed.rows - len(replayed.problems)
             print(f"replayed: {same} of {replayed.rows} rows bit for bit (of {replayed.of})")

@@ -42,8 +42,10 @@ def inspect(
 ) -> None:
     """Show what is in a dataset: counts, sizes, scores.
 
-    Of pairs also the parameters that were drawn, and the PSNR of the LQ images.
+    Of pairs also the parameters that were drawn, and the PSNR of the LQ images; of datasets that
+    other tools wrote how their columns are read.
     """
+    from inscene.cli.columns import mappings, show_mappings
     from inscene.dataset.inspect import open_table, survey
 
     table = open_table(dataset)
@@ -62,11 +64,13 @@ def inspect(
         show_cloud(table, cloud, leave_out, json=json)
         return
     found = survey(table)
+    columns = {"columns": mappings(table)} if table.readings else {}
     if table.kind != "pairs":
         if json:
-            print_json(found.to_json())
+            print_json({**found.to_json(), **columns})
         else:
             _show_other(_painter(), found)
+            show_mappings(_painter(), table)
         return
 
     from inscene.degrade.statistics import operator_statistics, psnr_statistics
@@ -76,9 +80,10 @@ def inspect(
         psnr = psnr_statistics(table, found.rows, sample, count)
     if json:
         pairs = {"operators": operators.to_json(), "psnr": psnr.to_json()}
-        print_json({**found.to_json(), **pairs})
+        print_json({**found.to_json(), **pairs, **columns})
     else:
         _show_pairs(_painter(), found, operators, psnr)
+        show_mappings(_painter(), table)
     if operators.unreadable_records or psnr.without:
         raise typer.Exit(ExitCode.PARTIAL)
 

@@ -16,8 +16,6 @@ COMMANDS = {
     "build cc12m": "Scenes from a CC12M subset",
     "train fadex": "Train the degradation encoder",
     "train restorer": "Train the scene restorer",
-    "forget": "Take samples out of a dataset for good",
-    "publish": "Publish a dataset to the Hugging Face Hub",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +13,14 @@ from typing import Any
 import pyarrow as pa
 
 from inscene import images
+from inscene.dataset import image_folder
 from inscene.dataset.distribution import Distribution, Gathering, by_count
+from inscene.dataset.foreign import Columns, is_image_type, is_own
 from inscene.dataset.ledger import Ledger
 from inscene.dataset.parquet import ParquetFile, open_parquet, read_group
+from inscene.dataset.schema_map import SchemaMap
 from inscene.dataset.store import Store, is_url, open_store
+from inscene.dataset.table_columns import file_labels, made_id, parquet_names, read_as
 from inscene.errors import UsageError
 from inscene.schema import KINDS
 
@@ -33,6 +38,8 @@ class Table:
     files: tuple[str, ...]
     unfinished: int = 0
     """Shards that are still to do."""
+    readings: tuple[Columns, ...] = ()
+    """Of each file, where another tool wrote them: how its columns are read."""
 
     def row_count(self) -> int:
         count = 0
@@ -44,24 +51,54 @@ class Table:
     def rows(self, columns: Sequence[str]) -> Iterator[Row]:
         """Those of the columns that there are, of every row. Raises ``UsageError`` for a file that
         cannot be read."""
-        for name in self.files:
+        for name, reading in self._readings():
             with self._open(name) as parquet:
-                present = _present(parquet, columns)
+                present = _present(parquet, columns, reading)
                 for group in range(parquet.num_row_groups):
-                    yield from read_group(parquet, group, present).to_pylist()
+                    every = range(parquet.metadata.row_group(group).num_rows)
+                    found = read_group(parquet, group, present).to_pylist() or [{} for _ in every]
+                    yield from self._as_ours(found, columns, reading, (name, group), every)
 
     def rows_at(self, positions: Sequence[int], columns: Sequence[str]) -> Iterator[Row]:
         """As :meth:`rows`, of the rows at these rising positions; other row groups are not read."""
         wanted, first = list(positions), 0
-        for name in self.files:
+        for name, reading in self._readings():
             with self._open(name) as parquet:
-                present = _present(parquet, columns)
+                present = _present(parquet, columns, reading)
                 for group in range(parquet.num_row_groups):
                     end = first + parquet.metadata.row_group(group).num_rows
                     here = [position - first for position in wanted if first <= position < end]
                     first = end
                     if here:
-                        yield from read_group(parquet, group, present).take(here).to_pylist()
+                        table = read_group(parquet, group, present)
+                        found = table.take(here).to_pylist() if present else [{} for _ in here]
+                        yield from self._as_ours(found, columns, reading, (name, group), here)
+
+    def _readings(self) -> Iterator[tuple[str, Columns | None]]:
+        readings = self.readings or (None,) * len(self.files)
+        return zip(self.files, readings, strict=True)
+
+    def _as_ours(
+        self,
+        rows: list[Row],
+        columns: Sequence[str],
+        reading: Columns | None,
+        group: tuple[str, int],
+        places: Sequence[int],
+    ) -> Iterator[Row]:
+        """What of a value cannot be understood is left out: a run says so of each."""
+        if reading is None:
+            yield from rows
+            return
+        label = self._labels[self.store.describe(group[0])]
+        for row, place in zip(rows, places, strict=True):
+            found = reading.convert(row, strict=False)
+            found["sample_id"] = found.get("sample_id") or made_id(label, group[1], place)
+            yield {name: found[name] for name in columns if name in found}
+
+    @functools.cached_property
+    def _labels(self) -> dict[str, str]:
+        return file_labels(map(self.store.describe, self.files), self.store.root)
 
     @contextlib.contextmanager
     def _open(self, name: str) -> Iterator[ParquetFile]:
@@ -77,8 +114,13 @@ class Table:
             ) from error
 
 
-def _present(parquet: ParquetFile, columns: Sequence[str]) -> list[str]:
-    return [name for name in columns if name in parquet.schema_arrow.names]
+def _present(
+    parquet: ParquetFile, columns: Sequence[str], reading: Columns | None = None
+) -> list[str]:
+    names = parquet.schema_arrow.names
+    if reading is not None:
+        return reading.needed(columns, names)
+    return [name for name in columns if name in names]
 
 
 def open_table(location: str) -> Table:
@@ -93,18 +135,27 @@ def open_table(location: str) -> Table:
     ledger = Ledger(store)
     if ledger.exists():
         return _open_dataset(location, store, ledger)
-    for pattern in ("data/*.parquet", "*.parquet"):
-        if names := store.list(pattern):
-            return _open_files(location, store, names)
+    if names := parquet_names(store, nested=True):
+        return _open_files(location, store, names)
+    if image_folder.is_one(store):
+        return _open_image_folder(location, store)
     raise _no_dataset(location, store)
+
+
+def _open_image_folder(location: str, store: Store) -> Table:
+    """Images beside a metadata.jsonl."""
+    from inscene.dataset.image_table import ImageFolderTable
+
+    return ImageFolderTable.of(location, store)
 
 
 def _folder_and_name(location: str) -> tuple[Store, list[str]]:
     folder, _, name = location.rpartition("/")
     store = open_store(folder or ("/" if location.startswith("/") else "."))
-    if store.size(name) is None:
+    names = [name] if store.size(name) is not None else store.list(name)
+    if not names:
         raise UsageError("there is no such file", where=location)
-    return store, [name]
+    return store, names
 
 
 def _open_dataset(location: str, store: Store, ledger: Ledger) -> Table:
@@ -130,24 +181,28 @@ def _open_files(location: str, store: Store, names: list[str]) -> Table:
     """Files without a ledger, as a download has them: their columns tell what they are."""
     untold = Table(location, "", store, tuple(names))
     with untold._open(names[0]) as parquet:
-        present = set(parquet.schema_arrow.names)
-    for kind, columns in _TELLING.items():
-        if columns <= present:
-            return Table(location, kind, store, tuple(names))
-    raise UsageError(
-        "has the columns of no kind of dataset",
-        where=store.describe(names[0]),
-        why=f"It has {', '.join(sorted(present)) or 'none'}.",
-        next_step="Pairs have lq and hq, scenes have image, results have metric and value.",
-    )
+        schema = parquet.schema_arrow
+    if is_own(schema) or any(columns <= set(schema.names) for columns in _RESULTS.values()):
+        for kind, columns in (_RESULTS | _TELLING).items():
+            if columns <= set(schema.names):
+                return Table(location, kind, store, tuple(names))
+    if not any(is_image_type(field.type) for field in schema):
+        raise UsageError(
+            "has the columns of no kind of dataset",
+            where=store.describe(names[0]),
+            why=f"It has {', '.join(schema.names) or 'none'}.",
+            next_step="Pairs have lq and hq, scenes have image, results have metric and value.",
+        )
+    said, readings = SchemaMap.of(store), []
+    for name in names:
+        with untold._open(name) as parquet:
+            readings.append(read_as(parquet, store.describe(name), said))
+    kind = "pairs" if all(reading.paired for reading in readings) else "scenes"
+    return Table(location, kind, store, tuple(names), readings=tuple(readings))
 
 
-_TELLING = {
-    "pairs": {"lq", "hq"},
-    "results": {"metric", "value"},
-    "restored": {"image", "method"},
-    "scenes": {"image"},
-}
+_RESULTS = {"results": {"metric", "value"}, "restored": {"image", "method"}}
+_TELLING = {"pairs": {"lq", "hq"}, "scenes": {"image"}}
 
 
 def _no_dataset(location: str, store: Store) -> UsageError:

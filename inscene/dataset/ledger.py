@@ -3,6 +3,7 @@
 run/recipe.json      the fingerprint of the recipe; its presence says that a plan exists
 run/plan.jsonl       the shards, one a line
 run/records/*.json   one completion record a shard
+run/forgotten.json   hashes of samples that were taken out for good (inscene.dataset.tombstones)
 run/quarantine.json  inputs that were in work when a worker died, and how often
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from inscene.dataset.shards import Record, Shard
@@ -34,7 +35,7 @@ class Ledger:
         Raises :class:`RecipeError` where the folder's recipe differs, naming the key, and
         :class:`UsageError` where its inputs differ or it holds data of another origin.
         """
-        plan = "".join(json.dumps(_plan_line(shard)) + "\n" for shard in shards).encode()
+        plan = plan_lines(shards)
         if not self.exists():
             if self.store.list("data/*.parquet"):
                 raise UsageError(
@@ -114,6 +115,11 @@ class Ledger:
                 why=f"It has no {RECIPE}.",
                 next_step="Name the folder that a command wrote with --out.",
             )
+
+
+def plan_lines(shards: Iterable[Shard]) -> bytes:
+    """What ``run/plan.jsonl`` holds."""
+    return "".join(json.dumps(_plan_line(shard)) + "\n" for shard in shards).encode()
 
 
 def _plan_line(shard: Shard) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import json
 import platform
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -38,6 +38,9 @@ class Shard:
     inputs: tuple[str, ...]
     state: str = ""
     """Hash of the inputs' states: changes when the content behind one of them does."""
+
+    def with_inputs(self, inputs: Iterable[str]) -> Shard:
+        return replace(self, inputs=tuple(inputs))
 
     @property
     def data_file(self) -> str:
@@ -68,13 +71,21 @@ class Record:
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     """File -> bytes, rows, sha256."""
     versions: dict[str, str] = field(default_factory=dict)
+    made_as: dict[str, str] = field(default_factory=dict)
+    """File -> SHA-256 that it was made with, where samples were taken out of it since. What is left
+    did not change, and whoever reads it may go on."""
+
+    def state(self, name: str) -> str:
+        """What changes when the file's rows do, other than by forgetting."""
+        return self.made_as.get(name) or str(self.files[name]["sha256"])
 
     def balances(self) -> bool:
         ended = self.kept + sum(self.dropped.values()) + sum(self.errors.values())
         return self.inputs == ended
 
     def to_json(self) -> bytes:
-        return (json.dumps(self.__dict__, indent=1, sort_keys=True) + "\n").encode()
+        facts = {key: value for key, value in self.__dict__.items() if value or key != "made_as"}
+        return (json.dumps(facts, indent=1, sort_keys=True) + "\n").encode()
 
     @classmethod
     def from_json(cls, content: bytes) -> Record:
@@ -89,8 +100,8 @@ class ShardWriter:
 
     def __init__(self, store: Store, shard: Shard, kind: TableKind, recipe_hash: str) -> None:
         self._store, self._shard = store, shard
-        self._data = _TableWriter(store, shard.data_file, kind)
-        self._drops = _TableWriter(store, shard.drops_file, DROPS)
+        self._data = TableWriter(store, shard.data_file, kind)
+        self._drops = TableWriter(store, shard.drops_file, DROPS)
         self._dropped: Counter[str] = Counter()
         self._errors: Counter[str] = Counter()
         self._record = Record(shard.id, recipe_hash, len(shard.inputs))
@@ -139,7 +150,7 @@ class ShardWriter:
         return Record.from_json(self._store.read(self._shard.record_file))
 
 
-class _TableWriter:
+class TableWriter:
     """A Parquet file in the making, written a row group at a time."""
 
     def __init__(self, store: Store, name: str, kind: TableKind) -> None:

@@ -1,13 +1,16 @@
-"""Where inputs come from: image files, folders of them, Parquet files and datasets, by path or URL.
+"""Where inputs come from: image files, folders of them, Parquet files and datasets, by path, by URL
+or on the Hugging Face Hub.
 
 Listing gives ids and places, never pixels; reading happens in the worker that needs the bytes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -16,12 +19,18 @@ from typing import Any
 import pyarrow as pa
 
 from inscene import images
+from inscene.dataset import image_folder
+from inscene.dataset.foreign import Columns, is_own
+from inscene.dataset.hub_source import is_hub, read_hub_image, without_revision
 from inscene.dataset.ledger import Ledger
-from inscene.dataset.parquet import ParquetFile, open_parquet, read_group
-from inscene.dataset.store import is_url, open_store
+from inscene.dataset.parquet import ParquetFile, read_group
+from inscene.dataset.row_reader import RowReader, open_file
+from inscene.dataset.schema_map import SchemaMap
+from inscene.dataset.store import Store, is_url, open_store, readable_name
+from inscene.dataset.table_columns import file_labels, made_id, parquet_names, read_as
+from inscene.dataset.tombstones import UNFINISHED
 from inscene.errors import SampleError, UsageError
 from inscene.recipe import content_hash
-from inscene.schema import IMAGE, PAIRS, SCENES
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,16 @@ class Input:
     columns: tuple[tuple[str, Any], ...] = ()
     """What is known of it beside its bytes, as JSON values: the row of an image file begins with
     them, over what the file itself says. Part of ``state``: see :func:`image_input`."""
+    reading: Columns | None = None
+    """Of a row: how its table is read."""
+    beside: tuple[tuple[str, str], ...] = ()
+    """Of an image file: further image columns, and the files that they are in."""
+
+    def has(self, column: str) -> bool:
+        """Whether it gives this image column beside the clean image."""
+        if self.row_group < 0:
+            return column in dict(self.beside) or (column == "hq" and bool(self.beside))
+        return self.reading is not None and self.reading.find(column) is not None
 
 
 def image_input(
@@ -74,14 +93,8 @@ def list_inputs(sources: Sequence[str], needs: Sequence[str] = ()) -> list[Input
         )
     for source, name in zip(sources, names, strict=True):
         found = _list_source(source)
-        if needs and any(entry.row_group < 0 for entry in found):
-            raise UsageError(
-                f"holds images, and no column {needs[0]!r}",
-                where=source,
-                next_step="Pairs are needed: make them with inscene degrade.",
-            )
-        for file in sorted({entry.file for entry in found if entry.row_group >= 0}):
-            _check_needs(file, needs)
+        for need in needs:
+            _check_need(source, found, need)
         if not found:
             raise UsageError("holds no images", where=source, next_step="Is it the right folder?")
         alone = len(sources) == 1 or [entry.id for entry in found] == [name]  # a single file
@@ -98,26 +111,44 @@ def _renamed(entry: Input, name: str) -> Input:
     return replace(entry, id=name)
 
 
-def _check_needs(file: str, needs: Sequence[str]) -> None:
-    if needs:
-        with _open_parquet(file) as parquet:
-            missing = set(needs) - set(parquet.schema_arrow.names)
-        if missing:
-            raise UsageError(
-                f"has no column {min(missing)!r}",
-                where=file,
-                next_step="Pairs are needed: make them with inscene degrade.",
-            )
+def _check_need(source: str, found: Sequence[Input], column: str) -> None:
+    if all(entry.has(column) for entry in found):
+        return
+    having = [entry for entry in found if entry.has(column)]
+    rows = [entry.file for entry in found if entry.row_group >= 0 and not entry.has(column)]
+    if rows:
+        problem = f"has no column {column!r}"
+    elif having:
+        problem = f"has no {column!r} beside some of its images"
+    else:
+        problem = f"holds images, and no column {column!r}"
+    raise UsageError(
+        problem,
+        where=min(rows, default=source),
+        next_step=f"Name what has it: {_place(source, having)}"
+        if having
+        else "Pairs are needed: make them with inscene degrade.",
+    )
+
+
+def _place(source: str, having: Sequence[Input]) -> str:
+    if files := sorted({entry.file for entry in having if entry.row_group >= 0}):
+        return _pattern(files)
+    first = min(entry.id for entry in having).partition("/")[0]
+    return f"{source.rstrip('/')}/{first}"
+
+
+def _pattern(files: Sequence[str]) -> str:
+    if len(files) == 1:
+        return files[0]
+    first, last = min(files), max(files)  # what these share begins all of them
+    same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
+    return f"{''.join(one for one, _ in same)}*.parquet"
 
 
 def _base_name(source: str) -> str:
-    name = source.rstrip("/") if is_url(source) else os.path.abspath(source)
+    name = without_revision(source.rstrip("/")) if is_url(source) else os.path.abspath(source)
     return readable_name(PurePosixPath(name).name)
-
-
-def readable_name(name: str) -> str:
-    """A file name as valid Unicode: bytes that are none are written as escapes."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _list_source(source: str) -> list[Input]:
@@ -126,17 +157,20 @@ def _list_source(source: str) -> list[Input]:
     # Absolute: a worker may have another working directory.
     path = Path(os.path.abspath(source.removeprefix("file://")))
     if path.is_dir():
-        if shards := _dataset_files(str(path)):
-            return _list_parquet(shards)
+        store = open_store(path)
+        if shards := _dataset_files(store):
+            return _list_parquet(shards, store)
+        if image_folder.is_one(store):
+            return list_image_folder(store)
         photos = list(images.iter_image_files(path))
-        if parquet := sorted(path.glob("*.parquet")):
+        if parquet := _plain_files(store, nested=not photos):
             if photos:
                 raise UsageError(
                     f"holds {len(photos)} images and {len(parquet)} Parquet files",
                     where=source,
                     next_step="Name the one that is meant, or move the others away.",
                 )
-            return _list_parquet({str(file): _file_state(file) for file in parquet})
+            return _list_parquet(parquet, store)
         return [
             image_input(readable_name(file.relative_to(path).as_posix()), None, file)
             for file in photos
@@ -144,7 +178,7 @@ def _list_source(source: str) -> list[Input]:
     if not os.path.lexists(path):
         raise UsageError("there is no such file or folder", where=source)
     if path.suffix == ".parquet":
-        return _list_parquet({str(path): _file_state(path)})
+        return _list_parquet({str(path): _file_state(path)}, open_store(path.parent))
     return [image_input(readable_name(path.name), None, path)]
 
 
@@ -157,61 +191,140 @@ def _file_state(path: Path) -> str:
     return f"{status.st_size}-{status.st_mtime_ns}"
 
 
-def _dataset_files(root: str) -> dict[str, str]:
+def _dataset_files(store: Store) -> dict[str, str]:
     """The data files of a dataset folder, once its run is complete, each with its state."""
-    store = open_store(root)
     ledger = Ledger(store)
     if not ledger.exists():
-        names = store.list("data/*.parquet")
-        return {store.describe(name): str(store.size(name)) for name in names}
+        return _states(store, store.list("data/*.parquet"))
+    if store.size(UNFINISHED) is not None:
+        raise UsageError(
+            "is forgetting samples, or was killed at it",
+            where=store.root,
+            next_step=f"inscene forget {store.root} finishes it.",
+        )
     shards = list(ledger.records())
     done = [(shard.data_file, record) for shard, record in shards if record is not None]
     if len(done) < len(shards):
         raise UsageError(
             f"is unfinished: {len(done)} of {len(shards)} shards are done",
-            where=root,
+            where=store.root,
             next_step="Run the command that makes it again: it resumes.",
         )
-    return {store.describe(name): str(record.files[name]["sha256"]) for name, record in done}
+    return {store.describe(name): record.state(name) for name, record in done}
+
+
+def _plain_files(store: Store, *, nested: bool) -> dict[str, str]:
+    return _states(store, parquet_names(store, nested=nested))
+
+
+def _states(store: Store, names: Sequence[str]) -> dict[str, str]:
+    return {store.describe(name): store.state(name) for name in names}
 
 
 def _list_url(url: str) -> list[Input]:
     if url.endswith(".parquet"):
-        return _list_parquet({url: ""})
-    if shards := _dataset_files(url):
-        return _list_parquet(shards)
+        folder, _, pattern = url.rpartition("/")
+        if not is_hub(url) and "*" not in pattern:
+            return _list_parquet({url: ""}, open_store(folder))
+        store = open_store(folder)
+        if not (names := store.list(pattern)):
+            raise UsageError("there is no such file", where=store.describe(pattern))
+        return _list_parquet(_states(store, names), store)
     store = open_store(url)
-    if parquet := store.list("*.parquet"):
-        return _list_parquet({store.describe(name): str(store.size(name)) for name in parquet})
+    if shards := _dataset_files(store):
+        return _list_parquet(shards, store)
+    if image_folder.is_one(store):
+        return list_image_folder(store)
+    if parquet := _plain_files(store, nested=is_hub(url)):
+        return _list_parquet(parquet, store)
     names = [name for name in store.list("**") if _is_image_name(name)]
     if not names and _is_image_name(url):
         return [Input(_base_name(url), None, url)]
-    return [Input(name, None, store.describe(name)) for name in names]
+    return [
+        Input(name, None, store.describe(name), state=_url_state(store, name)) for name in names
+    ]
+
+
+def _url_state(store: Store, name: str) -> str:
+    """Known for nothing on the Hub; elsewhere each would be a request."""
+    return store.state(name) if is_hub(store.root) else ""
 
 
 def _is_image_name(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in images.IMAGE_SUFFIXES
 
 
-def _list_parquet(files: Mapping[str, str]) -> list[Input]:
-    """Inputs of Parquet files, given with their states."""
-    inputs: list[Input] = []
-    for file, state in files.items():
-        with _open_parquet(file) as parquet:
-            _check_columns(parquet.schema_arrow, file)
-            image_column = _image_column(parquet.schema_arrow, file)
-            for group in range(parquet.num_row_groups):
-                for row, (name, split) in enumerate(_ids(parquet, group, file)):
-                    inputs.append(Input(name, split, file, group, row, image_column, state))
+def list_image_folder(store: Store) -> list[Input]:
+    """Images beside a metadata.jsonl that describes them, as ``datasets`` has it."""
+    inputs = []
+    for entry in image_folder.list_entries(store):
+        columns = {"source": _base_name(store.root), **entry.columns}
+        split = columns.pop("split", None) or split_named(entry.image) or _split_of(store)
+        beside = tuple((column, store.describe(name)) for column, name in entry.beside)
+        if is_url(store.root):
+            known = tuple(sorted(columns.items()))
+            files = (entry.image, *(name for _, name in entry.beside))
+            state = content_hash([[_url_state(store, name) for name in files], known])
+            one = Input(entry.image, split, store.describe(entry.image), state=state, columns=known)
+        else:
+            one = image_input(entry.image, split, Path(store.describe(entry.image)), columns)
+            states = [_file_state(Path(file)) for _, file in beside]
+            one = replace(one, state="-".join([one.state, *states]))
+        inputs.append(replace(one, beside=beside))
     return inputs
 
 
-def _ids(parquet: ParquetFile, group: int, file: str) -> list[tuple[str, str | None]]:
-    wanted = ("sample_id", "version", "split")
-    present = [name for name in wanted if name in parquet.schema_arrow.names]
+_SPLITS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "dev": "val"}
+_SPLITS |= {"test": "test"}
+_SPLIT_NAME = re.compile(rf"({'|'.join(_SPLITS)})(?:[-_.]|$)")
+
+
+def split_named(name: str) -> str | None:
+    """What the Hub's libraries take from a path: ``data/train-00000.parquet``, ``validation/…``."""
+    *folders, last = PurePosixPath(name).parts
+    if found := _SPLIT_NAME.match(last):
+        return _SPLITS[found[1]]
+    return next((_SPLITS[folder] for folder in reversed(folders) if folder in _SPLITS), None)
+
+
+def _split_of(store: Store) -> str | None:
+    """Of what is itself the folder of one split."""
+    return _SPLITS.get(_base_name(store.root))
+
+
+def _list_parquet(files: Mapping[str, str], store: Store) -> list[Input]:
+    """Inputs of Parquet files, given with their states, below the store."""
+    inputs: list[Input] = []
+    said: SchemaMap | None = None
+    known: dict[pa.Schema, Columns] = {}
+    labels = file_labels(files, store.root)
+    for file, state in files.items():
+        with contextlib.closing(open_file(file)) as parquet:
+            schema = parquet.schema_arrow.remove_metadata()
+            if schema not in known:
+                said = said or (SchemaMap() if is_own(schema) else SchemaMap.of(store))
+                known[schema] = read_as(parquet, file, said)
+            reading = known[schema]
+            inside = file.removeprefix(store.root).lstrip("/")
+            name = labels[file]
+            elsewhere = None if reading.own else split_named(inside) or _split_of(store)
+            state = state if reading.own else f"{state}-{content_hash(reading.facts())[:16]}"
+            image_column = reading.find("image") or "image"
+            for group in range(parquet.num_row_groups):
+                for row, (id_, split) in enumerate(_ids(parquet, group, name, reading)):
+                    where = (group, row, image_column, state)
+                    inputs.append(Input(id_, split or elsewhere, file, *where, reading=reading))
+    return inputs
+
+
+def _ids(
+    parquet: ParquetFile, group: int, file: str, reading: Columns
+) -> list[tuple[str, str | None]]:
+    wanted = {"sample_id", "version", "split"} - dict(reading.unread).keys()
+    present = [name for name in parquet.schema_arrow.names if name in wanted]
     count = parquet.metadata.row_group(group).num_rows
     columns = read_group(parquet, group, present).to_pydict() if present else {}
-    made = [f"{_base_name(file)}#{group}.{n}" for n in range(count)]
+    made = [made_id(file, group, n) for n in range(count)]
     ids = [name or own for name, own in zip(columns.get("sample_id") or made, made, strict=True)]
     versions = columns.get("version") or [None] * count
     splits = columns.get("split") or [None] * count
@@ -221,107 +334,62 @@ def _ids(parquet: ParquetFile, group: int, file: str) -> list[tuple[str, str | N
     ]
 
 
-def _check_columns(schema: pa.Schema, file: str) -> None:
-    """A column that has a name of ours must hold what ours holds: it goes into the new table."""
-    for column in (*SCENES.columns, *PAIRS.columns):
-        if column.type == IMAGE or column.name not in schema.names:
-            continue
-        found = schema.field(column.name).type
-        if found != column.type:
-            raise UsageError(
-                f"the column {column.name!r} holds {found}, where this tool's hold {column.type}",
-                where=file,
-                next_step="Rename the column, or convert it.",
-            )
-
-
-def _image_column(schema: pa.Schema, file: str) -> str:
-    """The column that is the clean image: ``image``, ``hq`` of pairs, or the only image there."""
-    found: list[str] = [
-        field.name for field in schema if field.type in (IMAGE, pa.binary(), pa.large_binary())
-    ]
-    for name in ("image", "hq"):
-        if name in found:
-            return name
-    if len(found) == 1:
-        return found[0]
-    raise UsageError(
-        "has no image column" if not found else f"has several image columns: {', '.join(found)}",
-        where=file,
-        next_step="Name the column 'image'.",
-    )
-
-
-def _open_parquet(file: str) -> ParquetFile:
-    try:
-        if is_url(file):
-            import fsspec
-
-            return open_parquet(fsspec.open(file, "rb").open())
-        return open_parquet(file)
-    except pa.ArrowInvalid as error:
-        raise UsageError("is not a Parquet file", where=file, why=f"{error}.") from error
-
-
 def read_inputs(
-    inputs: Sequence[Input], needs: Sequence[str] = ()
+    inputs: Sequence[Input], needs: Sequence[str] = (), reader: RowReader | None = None
 ) -> Iterator[tuple[Input, dict[str, Any] | SampleError]]:
     """The columns of each input, or why it has none. ``image`` is always among them.
 
     Image files give ``image``, ``sha256``, ``source`` and the input's own columns. Image cells must
-    hold their bytes: a path in a cell is never opened.
+    hold their bytes: a path in a cell is never opened. With a ``reader`` that lives on, a call for
+    the next rows goes on where this one ended.
     """
-    group: tuple[str, int] | None = None
-    table: pa.Table | None = None
-    problem = ""
-    for entry in inputs:
-        if entry.row_group < 0:
-            yield entry, _read_image_file(entry)
-            continue
-        if group != (entry.file, entry.row_group):
-            table, problem = _read_row_group(entry)
-            group = (entry.file, entry.row_group)
-        if table is None:
-            yield entry, SampleError("parquet_unreadable", problem)
-            continue
-        row: dict[str, Any] = table.slice(entry.row, 1).to_pylist()[0]
-        yield entry, _with_images(row, entry, needs)
+    with contextlib.ExitStack() as ending:
+        reader = reader or ending.enter_context(RowReader())
+        for entry in inputs:
+            try:
+                if entry.row_group < 0:
+                    yield entry, _read_image_file(entry)
+                else:
+                    row = reader.row(entry.file, entry.row_group, entry.row)
+                    yield entry, _with_images(row, entry, needs)
+            except SampleError as error:
+                yield entry, error
 
 
-def _read_row_group(entry: Input) -> tuple[pa.Table | None, str]:
-    """The table, or None and why: a damaged group costs its own rows and no others."""
-    try:
-        with _open_parquet(entry.file) as parquet:
-            return read_group(parquet, entry.row_group), ""
-    except (OSError, pa.ArrowException, UsageError) as error:
-        return None, f"row group {entry.row_group} of {_base_name(entry.file)}: {error}"
-
-
-def _read_image_file(entry: Input) -> dict[str, Any] | SampleError:
-    try:
-        data = images.read_bytes(entry.file)
-    except SampleError as error:
-        return error
-    return {
+def _read_image_file(entry: Input) -> dict[str, Any]:
+    data = read_file(entry.file)
+    row = {
         "sample_id": entry.id,
         "image": {"bytes": data, "path": readable_name(PurePosixPath(entry.file).name)},
         "sha256": hashlib.sha256(data).hexdigest(),
         "source": readable_name(PurePosixPath(entry.file).parent.name),
         **dict(entry.columns),
     }
-
-
-def _with_images(
-    row: dict[str, Any], entry: Input, needs: Sequence[str]
-) -> dict[str, Any] | SampleError:
-    row["sample_id"] = row.get("sample_id") or entry.id
-    cell = row.pop(entry.image_column)
-    row["image"] = cell if isinstance(cell, dict) else {"bytes": cell, "path": None}
-    if entry.image_column == "hq":
+    for column, file in entry.beside:
+        name = readable_name(PurePosixPath(file).name)
+        row[column] = {"bytes": read_file(file), "path": name}
+    if entry.beside:
         row["hq"] = row["image"]
+    return row
+
+
+def read_file(file: str) -> bytes:
+    """Of an image, by path or URL. Raises :class:`SampleError` for what is none."""
+    return read_hub_image(file) if is_hub(file) else images.read_bytes(file)
+
+
+def _with_images(raw: dict[str, Any], entry: Input, needs: Sequence[str]) -> dict[str, Any]:
+    reading = entry.reading
+    row = raw if reading is None else reading.convert(raw)
+    if reading is None or reading.own:
+        cell = row.pop(entry.image_column)
+        row["image"] = cell if isinstance(cell, dict) else {"bytes": cell, "path": None}
+        if entry.image_column == "hq":
+            row["hq"] = row["image"]
+    row["sample_id"] = row.get("sample_id") or entry.id
     for name in ("image", *needs):
         if not (row.get(name) or {}).get("bytes"):
-            return SampleError("image_bytes_missing", f"the cell {name!r} holds no bytes")
+            raise SampleError("image_bytes_missing", f"the cell {name!r} holds no bytes")
     row["image"]["path"] = PurePosixPath(row["image"]["path"] or entry.id).name
     row["sha256"] = row.get("sha256") or hashlib.sha256(row["image"]["bytes"]).hexdigest()
     row["source"] = row.get("source") or _base_name(

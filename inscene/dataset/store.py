@@ -49,10 +49,19 @@ def is_url(location: str) -> bool:
     return "://" in location
 
 
+def readable_name(name: str) -> str:
+    """A file name as valid Unicode: bytes that are none are written as escapes."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 def open_store(location: str | os.PathLike[str]) -> Store:
     text = os.fspath(location)
     if text.startswith("file://"):
         text = text.removeprefix("file://")
+    if text.startswith("hf://"):
+        from inscene.dataset.hub_source import HubStore
+
+        return HubStore(text)
     return UrlStore(text) if is_url(text) else LocalStore(Path(text))
 
 
@@ -68,6 +77,10 @@ class Store(abc.ABC):
     @abc.abstractmethod
     def size(self, name: str) -> int | None:
         """Bytes, or None where there is no such name."""
+
+    def state(self, name: str) -> str:
+        """Changes when the content does, as far as the store can tell cheaply."""
+        return str(self.size(name))
 
     @abc.abstractmethod
     def read(self, name: str) -> bytes: ...
@@ -129,6 +142,10 @@ class LocalStore(Store):
             return (self.folder / name).stat().st_size
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+    def state(self, name: str) -> str:
+        status = (self.folder / name).stat()
+        return f"{status.st_size}-{status.st_mtime_ns}"
 
     def read(self, name: str) -> bytes:
         return (self.folder / name).read_bytes()
@@ -237,6 +254,17 @@ class UrlStore(Store):
     def remove(self, name: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             self._fs.rm_file(self._path(name))
+
+
+def open_url(url: str) -> IO[bytes]:
+    """For random access, to be closed by the caller."""
+    if url.startswith("hf://"):
+        from inscene.dataset.hub_source import open_hub_file
+
+        return open_hub_file(url)
+    import fsspec
+
+    return cast("IO[bytes]", fsspec.open(url, "rb").open())
 
 
 def _flush_to_disk(path: Path) -> None:

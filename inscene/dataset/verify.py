@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from inscene.dataset import removal
 from inscene.dataset.ledger import Ledger
 from inscene.dataset.parquet import open_parquet, read_columns
 from inscene.dataset.shards import Record, Shard
 from inscene.dataset.store import Store, open_store
 from inscene.dataset.tablehash import table_hash
+from inscene.dataset.tombstones import REASON, STEP, Tombstones, is_mask, read_tombstones
 from inscene.schema import DROPS, KINDS, TableKind
 
 
@@ -27,6 +29,8 @@ class Verdict:
     rows: int = 0
     dropped: int = 0
     errors: int = 0
+    forgotten: int = 0
+    """Of the dropped: those that were taken out for good."""
     table_hash: str | None = None
     problems: list[str] = field(default_factory=list)
 
@@ -39,7 +43,12 @@ def verify(location: str) -> Verdict:
     fingerprint = ledger.fingerprint()
     kind = KINDS[fingerprint["makes"]]
     verdict = Verdict(location, kind.name)
-    recipe_hash = ledger.recipe_hash()
+    if removal.is_begun(store):
+        verdict.problems.append(
+            f"a forget was killed before its end: inscene forget {location} finishes it"
+        )
+        return verdict
+    recipe_hash, tombstones = ledger.recipe_hash(), read_tombstones(store)
     keys: Counter[tuple[object, ...]] = Counter()
     expected: set[str] = set()
     for shard in ledger.shards():
@@ -57,6 +66,8 @@ def verify(location: str) -> Verdict:
         if all(_check_file(verdict, store, name, file) for name, file in record.files.items()):
             keys.update(_keys(store, shard.data_file, kind))
             _check_refused(verdict, store, shard, record)
+            if tombstones:
+                _check_forgotten(verdict, store, shard, tombstones)
     repeated = [key for key, count in keys.items() if count > 1]
     for key in repeated[:10]:
         verdict.problems.append(f"the row {key} occurs {keys[key]} times")
@@ -75,6 +86,7 @@ def _check_record(verdict: Verdict, shard: Shard, record: Record, recipe_hash: s
     verdict.rows += record.rows
     verdict.dropped += sum(record.dropped.values())
     verdict.errors += sum(record.errors.values())
+    verdict.forgotten += record.dropped.get(f"{STEP}/{REASON}", 0)
     if record.recipe != recipe_hash:
         verdict.problems.append(f"{shard.name}: made by another recipe ({record.recipe[:12]})")
     if record.inputs != len(shard.inputs) or not record.balances():
@@ -114,5 +126,19 @@ def _check_refused(verdict: Verdict, store: Store, shard: Shard, record: Record)
     refused = [key[0] for key in _keys(store, shard.drops_file, DROPS)]
     counted = sum(record.dropped.values()) + sum(record.errors.values())
     foreign = set(refused) - set(shard.inputs)
+    foreign |= {name for name in shard.inputs if is_mask(name)} - set(refused)
     if foreign or len(set(refused)) != len(refused) or len(refused) != counted:
         verdict.problems.append(f"{shard.drops_file}: does not agree with its record")
+
+
+def _check_forgotten(verdict: Verdict, store: Store, shard: Shard, tombstones: Tombstones) -> None:
+    """No row is of a sample that the dataset has forgotten."""
+    with store.open(shard.data_file) as opened, open_parquet(opened) as parquet:
+        there = [n for n in ("sample_id", "sha256") if n in parquet.schema_arrow.names]
+    rows = read_columns(store, shard.data_file, there).to_pylist()
+    found = sum(tombstones.covers(row["sample_id"], row.get("sha256")) for row in rows)
+    if found:
+        verdict.problems.append(
+            f"{shard.data_file}: holds {found} rows of forgotten samples; inscene forget "
+            f"{verdict.dataset} --tombstones {verdict.dataset} takes them out"
+        )

@@ -30,9 +30,9 @@ class Replayed:
 def open_pairs(location: str) -> Table:
     """As :func:`open_table`; ``UsageError`` for a dataset that holds no pairs."""
     table = open_table(location)
-    if table.kind != "pairs":
+    if table.kind != "pairs" or table.readings:
         raise UsageError(
-            f"holds {table.kind}, and nothing to replay",
+            f"holds {table.kind}{' of another tool' * bool(table.readings)}, and nothing to replay",
             where=location,
             next_step="Name a dataset that inscene degrade wrote.",
         )

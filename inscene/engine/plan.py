@@ -35,11 +35,14 @@ def plan_shards(
         chunks = [tuple(members[start : start + shard_rows]) for start in starts]
         for index, chunk in enumerate(chunks):
             ids = tuple(entry.id for entry in chunk)
-            state = hashlib.sha256(json.dumps([entry.state for entry in chunk]).encode())
             name = f"{split}-{index:05d}-of-{len(chunks):05d}"
             shard_id = _shard_id(recipe_hash, split, ids)
-            planned.append((Shard(shard_id, name, split, ids, state.hexdigest()), chunk))
+            planned.append((Shard(shard_id, name, split, ids, state_of(chunk)), chunk))
     return planned
+
+
+def state_of(inputs: Sequence[Input]) -> str:
+    return hashlib.sha256(json.dumps([entry.state for entry in inputs]).encode()).hexdigest()
 
 
 def _shard_id(recipe_hash: str, split: str, ids: tuple[str, ...]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 from inscene.engine.job import Job, ShardTask
@@ -20,6 +21,7 @@ SHARDS_IN_FLIGHT = 2  # an actor: the next one is there when it ends one
 START_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 5.0
 RELEASE_TIMEOUT_S = 5.0
+TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 OBJECT_STORE_BYTES = 80 * 2**20  # Ray's smallest; nothing large passes through it
 
 
@@ -153,12 +155,13 @@ def _connect(ray: Any, address: str | None, workers: int) -> bool:
         if address:
             ray.init(address=address, **quiet)
         else:
-            ray.init(
-                num_cpus=max(1, os.cpu_count() or 1),
-                include_dashboard=False,
-                object_store_memory=OBJECT_STORE_BYTES,
-                **quiet,
-            )
+            with _tokens_left_out():
+                ray.init(
+                    num_cpus=max(1, os.cpu_count() or 1),
+                    include_dashboard=False,
+                    object_store_memory=OBJECT_STORE_BYTES,
+                    **quiet,
+                )
     except Exception as error:
         raise MachineError(
             "cannot reach Ray" if address else "cannot start Ray",
@@ -167,6 +170,19 @@ def _connect(ray: Any, address: str | None, workers: int) -> bool:
             next_step="Check --ray-address." if address else "Use --executor process.",
         ) from error
     return True
+
+
+@contextlib.contextmanager
+def _tokens_left_out() -> Iterator[None]:
+    """Ray's processes have the environment that it is started in, and its logs and dashboards show
+    it. Workers on this machine read the login's file."""
+    import os
+
+    kept = {name: os.environ.pop(name) for name in TOKEN_VARIABLES if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
 
 
 def _must_answer(address: str) -> None:

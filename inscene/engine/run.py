@@ -9,11 +9,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from inscene.dataset import lock
+from inscene.dataset import lock, removal
 from inscene.dataset.ledger import Ledger
 from inscene.dataset.shards import Record, Shard
 from inscene.dataset.sources import Input, list_inputs
 from inscene.dataset.store import LocalStore, Store, is_url, open_store
+from inscene.dataset.tombstones import (
+    FORGOTTEN,
+    NONE,
+    Tombstones,
+    is_mask,
+    read_tombstones,
+    tombstones_of_source,
+)
 from inscene.engine.gpus import gpus_here
 from inscene.engine.job import Job, ShardTask
 from inscene.engine.kills import Quarantine, mark_file, read_mark, stale_marks
@@ -21,6 +29,7 @@ from inscene.engine.plan import plan_shards
 from inscene.engine.pool import Died, Failed, Finished, InlinePool, Pool
 from inscene.engine.progress import Display, Silent
 from inscene.engine.registry import BuiltRecipe
+from inscene.engine.settle import settle
 from inscene.errors import MachineError, UsageError
 
 ExecutorName = Literal["auto", "inline", "process", "ray"]
@@ -99,6 +108,8 @@ class Plan:
     built: BuiltRecipe
     out: str
     shards: tuple[tuple[Shard, tuple[Input, ...]], ...]
+    tombstones: Tombstones = NONE
+    """What its sources have forgotten: a new dataset takes it over."""
 
     @property
     def inputs(self) -> int:
@@ -125,7 +136,11 @@ def plan(
         inputs = [entry for entry in inputs if entry.split in (None, split)]
         if not inputs:
             raise UsageError(f"has nothing of the split {split!r}", where=", ".join(sources))
-    return plan_inputs(built, inputs, out, limit)
+    planned = plan_inputs(built, inputs, out, limit)
+    forgotten = NONE
+    for source in sources:
+        forgotten = forgotten.with_more(tombstones_of_source(source).entries)
+    return replace(planned, tombstones=forgotten)
 
 
 def plan_inputs(
@@ -168,6 +183,7 @@ def run(plan: Plan, workers: Workers | None = None, display: Display | None = No
         if isinstance(store, LocalStore):
             store.sweep_staging()
         ledger = Ledger(store)
+        plan = _without_forgotten(plan, ledger)
         ledger.begin(plan.built.fingerprint, [shard for shard, _ in plan.shards])
         summary = Summary(plan.out)
         tasks = deque(_open_tasks(plan, ledger, summary))
@@ -178,6 +194,38 @@ def run(plan: Plan, workers: Workers | None = None, display: Display | None = No
         if not plan.inputs == summary.inputs == ended:
             raise AssertionError(f"{plan.inputs} inputs planned, {ended} accounted for: {summary}")
         return summary
+
+
+def _without_forgotten(plan: Plan, ledger: Ledger) -> Plan:
+    """The plan as it is with what the dataset, and the sources of a new one, have forgotten. A
+    forget that was killed is finished first."""
+    store = ledger.store
+    if removal.is_begun(store):
+        removal.finish(store)
+    tombstones, begun = read_tombstones(store), ledger.exists()
+    if not begun and tombstones != (both := tombstones.with_more(plan.tombstones.entries)):
+        tombstones = both
+        store.replace(FORGOTTEN, tombstones.to_json())
+    if begun:
+        _must_agree(plan, ledger)
+    if not tombstones:
+        return plan
+    shards = settle(plan.shards, ledger.shards() if begun else None, tombstones)
+    return replace(plan, shards=shards)
+
+
+def _must_agree(plan: Plan, ledger: Ledger) -> None:
+    """A dataset must not keep what its sources have forgotten since."""
+    if not plan.tombstones:
+        return
+    names = [name for shard in ledger.shards() for name in shard.inputs]
+    kept = [n for n in names if not is_mask(n) and plan.tombstones.covers(n)]
+    if kept:
+        raise UsageError(
+            f"holds {len(kept)} samples that its source has forgotten: {kept[0]!r}, ...",
+            where=plan.out,
+            next_step=f"inscene forget {plan.out} --tombstones SOURCE takes them out.",
+        )
 
 
 def _open_tasks(plan: Plan, ledger: Ledger, summary: Summary) -> list[ShardTask]:

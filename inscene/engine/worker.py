@@ -10,9 +10,13 @@ from typing import Any, TypeVar
 
 from inscene import images
 from inscene.dataset.ledger import Ledger
+from inscene.dataset.row_reader import RowReader
 from inscene.dataset.shards import Record, ShardWriter, provenance
 from inscene.dataset.sources import Input, read_inputs
 from inscene.dataset.store import open_store
+from inscene.dataset.tombstones import REASON as FORGOTTEN
+from inscene.dataset.tombstones import STEP as FORGET
+from inscene.dataset.tombstones import is_mask, read_tombstones
 from inscene.engine.job import Job, ShardTask
 from inscene.engine.kills import InWork
 from inscene.engine.rows import Call, Drop, Fail, Keep, Row
@@ -36,6 +40,7 @@ class Worker:
         self._hash = built.hash
         self._kind = KINDS[self._recipe.makes]
         self._store = open_store(job.out)
+        self._tombstones = read_tombstones(self._store)
         context = StepContext(seed=self._recipe.seed, all_inputs=self._all_inputs)
         self._calls = [(name, step.setup(context)) for name, step in built.steps]
         self._needs = sorted({column for _, step in built.steps for column in step.takes})
@@ -55,29 +60,36 @@ class Worker:
         with (
             InWork(self._store, task.shard.id, task.careful) as in_work,
             ShardWriter(self._store, task.shard, self._kind, self._hash) as writer,
+            RowReader() as reader,
         ):
             first = 0
             for batch in _batches(task.inputs, batch_rows):
                 in_work.set(first, len(batch))
-                progress(len(batch), *self._run_batch(batch, task, writer))
+                progress(len(batch), *self._run_batch(batch, task, writer, reader))
                 first += len(batch)
             return writer.commit()
 
     def _run_batch(
-        self, batch: Sequence[Input], task: ShardTask, writer: ShardWriter
+        self, batch: Sequence[Input], task: ShardTask, writer: ShardWriter, reader: RowReader
     ) -> tuple[int, int, int]:
         alive: dict[str, list[Row]] = {}
         refused: dict[str, tuple[str, Drop | Fail, Row | None]] = {}
-        looked_at = [entry for entry in batch if entry.id not in task.quarantined]
+        unseen = {entry.id for entry in batch if is_mask(entry.id) or entry.id in task.quarantined}
+        looked_at = [entry for entry in batch if entry.id not in unseen]
         for entry in batch:
-            if entry.id in task.quarantined:
+            if is_mask(entry.id):
+                refused[entry.id] = (FORGET, Drop(FORGOTTEN), None)
+            elif entry.id in task.quarantined:
                 why = Fail(
                     "killed_worker_twice", "a worker died at it twice; it was not tried again"
                 )
                 refused[entry.id] = ("quarantine", why, None)
-        for entry, columns in read_inputs(looked_at, self._needs):
+        for entry, columns in read_inputs(looked_at, self._needs, reader):
             if isinstance(columns, SampleError):
                 refused[entry.id] = ("read", Fail(columns.reason, columns.detail), None)
+            elif self._tombstones.covers(columns["sample_id"], columns.get("sha256")):
+                why_not = "it has the image, or the id in its source, of a forgotten sample"
+                refused[entry.id] = (FORGET, Drop(FORGOTTEN, why_not), None)
             else:
                 columns["split"] = task.shard.split
                 if self._kind not in (
@@ -90,7 +102,7 @@ class Worker:
             self._run_step(name, call, alive, refused)
         for entry in batch:  # in the plan's order, whatever the steps did
             if entry.id in refused:
-                writer.refuse(_drop_row(entry.id, *refused[entry.id]))
+                writer.refuse(_drop_row(entry, *refused[entry.id]))
             else:
                 writer.keep([self._finished(row) for row in alive[entry.id]])
         failed = sum(isinstance(outcome, Fail) for _, outcome, _ in refused.values())
@@ -160,17 +172,19 @@ def _isolated(name: str, call: Call, rows: list[Row]) -> list[Keep | Drop | Fail
         return [outcome for row in rows for outcome in _isolated(name, call, [row])]
 
 
-def _drop_row(input_id: str, step: str, outcome: Drop | Fail, row: Row | None) -> dict[str, Any]:
+def _drop_row(entry: Input, step: str, outcome: Drop | Fail, row: Row | None) -> dict[str, Any]:
     thumbnail = None
     if row is not None and row.pixels is not None:
         data = images.thumbnail(row.pixels, THUMBNAIL_PX)
         thumbnail = {"bytes": data, "path": "thumbnail.jpg"}
+    known = {} if step == FORGET else row.columns if row is not None else dict(entry.columns)
     return {
-        "sample_id": input_id,
+        "sample_id": entry.id,
         "step": step,
         "kind": "drop" if isinstance(outcome, Drop) else "error",
         "reason": outcome.reason,
         "detail": outcome.detail,
+        "identity": known.get("identity"),
         **{name: row.columns.get(name) if row else None for name in ("scores", "shot", "tries")},
         "thumbnail": thumbnail,
     }

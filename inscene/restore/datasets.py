@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from inscene.bench.methods import find_method
-from inscene.dataset.parquet import open_parquet
 from inscene.dataset.sources import Input
-from inscene.dataset.store import is_url
 from inscene.engine import run as engine
 from inscene.engine.registry import build
 from inscene.errors import UsageError
@@ -19,8 +17,8 @@ from inscene.restore.photos import REAL
 
 
 def are_rows(inputs: Sequence[Input]) -> bool:
-    """Whether inputs come from datasets; else they are image files."""
-    return any(entry.row_group >= 0 for entry in inputs)
+    """Whether inputs come from datasets, or have LQ images beside them; else they are images."""
+    return any(entry.row_group >= 0 or entry.beside for entry in inputs)
 
 
 def plan_restore(
@@ -51,11 +49,4 @@ def plan_restore(
 def _has_lq(source: str) -> bool:
     from inscene.dataset.sources import list_inputs
 
-    file = next(entry.file for entry in list_inputs([source]) if entry.row_group >= 0)
-    if is_url(file):
-        import fsspec
-
-        with fsspec.open(file, "rb") as opened, open_parquet(opened) as parquet:
-            return "lq" in parquet.schema_arrow.names
-    with open_parquet(file) as parquet:
-        return "lq" in parquet.schema_arrow.names
+    return any(entry.has("lq") for entry in list_inputs([source]))

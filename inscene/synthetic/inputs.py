@@ -6,7 +6,8 @@ import os
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from inscene.dataset.sources import Input, image_input, readable_name
+from inscene.dataset.sources import Input, image_input
+from inscene.dataset.store import readable_name
 from inscene.recipe import canonical_json
 from inscene.synthetic.jobs import Job, Plan
 

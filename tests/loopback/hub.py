@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import ssl
 import threading
@@ -15,8 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-LFS_FROM_BYTES = 512
-"""Files of this size are as the hub has large ones: with their SHA-256 as ETag."""
+from loopback.api import ApiFault, answer_api, stage_of
+from loopback.repo import LFS_FROM_BYTES, Repo, etag
+
+__all__ = ["LFS_FROM_BYTES", "ApiFault", "Fault", "LoopbackHub", "Repo", "Request"]
 
 
 @dataclass(frozen=True)
@@ -47,16 +47,8 @@ class Request:
     range: str | None
     token: str | None
     status: int = 0
-
-
-@dataclass
-class Repo:
-    files: dict[str, bytes]
-    gated: bool = False
-
-    @property
-    def commit(self) -> str:
-        return hashlib.sha1(repr(sorted(self.files.items())).encode()).hexdigest()
+    stage: str | None = None
+    """Of the API's: see :func:`loopback.api.stage_of`."""
 
 
 @dataclass
@@ -69,8 +61,13 @@ class LoopbackHub:
     """Files at ``url/releases/NAME``, as any web server has them."""
     faults: dict[str, deque[Fault]] = field(default_factory=lambda: defaultdict(deque))
     """By the path in the repository or the release's name; each is used once, in order."""
+    api_faults: dict[str, deque[ApiFault]] = field(default_factory=lambda: defaultdict(deque))
+    """By the stage of the API; each is used once, in order."""
+    blobs: dict[str, bytes] = field(default_factory=dict)
+    """Uploaded large files, by SHA-256."""
     requests: list[Request] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
+    lock: threading.RLock = field(default_factory=threading.RLock)
 
     def __enter__(self) -> LoopbackHub:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -104,6 +101,10 @@ class LoopbackHub:
     def add_fault(self, path: str, *faults: Fault) -> None:
         self.faults[path].extend(faults)
 
+    def add_api_fault(self, stage: str, *faults: ApiFault) -> None:
+        """``ApiFault()`` is none: it lets one request of the stage pass."""
+        self.api_faults[stage].extend(faults)
+
     def environment(self, home: Any) -> dict[str, str]:
         """For a client of its own home."""
         return {
@@ -117,19 +118,13 @@ class LoopbackHub:
     def gets(self, path: str) -> list[Request]:
         return [one for one in self.requests if one.method == "GET" and one.path.endswith(path)]
 
-
-def _is_lfs(content: bytes) -> bool:
-    return len(content) >= LFS_FROM_BYTES
-
-
-def _etag(content: bytes) -> str:
-    if _is_lfs(content):
-        return hashlib.sha256(content).hexdigest()
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    def stages(self) -> list[str]:
+        """What was asked of the API and answered well, in order."""
+        return [one.stage for one in self.requests if one.stage and one.status < 300]
 
 
 _RESOLVE = re.compile(r"^/((?:datasets/)?[^/]+/[^/]+)/resolve/([^/]+)/(.+)$")
-_API = re.compile(r"^/api/(models|datasets)/([^/]+/[^/]+?)(?:/(revision|tree)/([^/]+))?$")
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)$")
 
 
 def _handler(hub: LoopbackHub) -> type[BaseHTTPRequestHandler]:
@@ -146,47 +141,74 @@ def _handler(hub: LoopbackHub) -> type[BaseHTTPRequestHandler]:
                 self._file(name, hub.releases.get(name), {})
             elif found := _RESOLVE.match(path):
                 self._resolve(*found.groups())
-            elif found := _API.match(path):
-                self._api(*found.groups())
             else:
-                self._answer(404, b"", {"X-Error-Code": "Unhandled"})
+                self._api(b"")
 
         do_HEAD = do_GET
 
+        def do_POST(self) -> None:
+            self._api(self._body())
+
+        do_PUT = do_DELETE = do_POST
+
+        def _body(self) -> bytes:
+            if self.headers.get("Transfer-Encoding", "") != "chunked":
+                return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            parts = []
+            while size := int(self.rfile.readline(), 16):
+                parts.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(parts)
+
         def _resolve(self, name: str, revision: str, path: str) -> None:
             repo = hub.repos.get(name)
-            if repo is None:
+            if repo is None or (repo.private and not self.headers.get("Authorization")):
                 return self._answer(404, b"", {"X-Error-Code": "RepoNotFound"})
             if repo.gated and not self.headers.get("Authorization"):
                 return self._answer(401, b"", {"X-Error-Code": "GatedRepo"})
-            if revision not in ("main", repo.commit):
+            if (commit := repo.commit_of(revision)) is None:
                 return self._answer(404, b"", {"X-Error-Code": "RevisionNotFound"})
-            facts = {"X-Repo-Commit": repo.commit}
-            content = repo.files.get(path)
+            facts = {"X-Repo-Commit": commit}
+            content = repo.at(commit).get(path)
             if content is not None:
-                facts["ETag"] = f'"{_etag(content)}"'
-                if _is_lfs(content):
+                facts["ETag"] = f'"{repo.etag(path, content)}"'
+                if repo.is_lfs(path, content):
                     facts["X-Linked-Size"] = str(len(content))
-                    facts["X-Linked-Etag"] = f'"{_etag(content)}"'
+                    facts["X-Linked-Etag"] = f'"{repo.etag(path, content)}"'
             return self._file(path, content, facts)
 
-        def _api(self, kind: str, name: str, what: str | None, revision: str | None) -> None:
-            repo = hub.repos.get(name if kind == "models" else f"datasets/{name}")
-            if repo is None:
-                return self._answer(404, b"", {"X-Error-Code": "RepoNotFound"})
-            if what == "tree":
-                entries = [
-                    {"type": "file", "path": path, "size": len(content), "oid": _etag(content)}
-                    | ({"lfs": {"oid": _etag(content), "size": len(content), "pointerSize": 130}}
-                       if _is_lfs(content) else {})
-                    for path, content in sorted(repo.files.items())
-                ]  # fmt: skip
-                return self._json(entries)
-            siblings = [{"rfilename": path} for path in sorted(repo.files)]
-            return self._json(
-                {"id": name, "sha": repo.commit, "siblings": siblings, "gated": repo.gated,
-                 "private": False, "disabled": False, "tags": [], "downloads": 0, "likes": 0}
-            )  # fmt: skip
+        def _api(self, body: bytes) -> None:
+            parts = urllib.parse.urlsplit(self.path)
+            path = urllib.parse.unquote(parts.path)
+            stage = stage_of(self.command, path)
+            waiting = hub.api_faults[stage or ""]
+            fault = waiting.popleft() if waiting else ApiFault()
+            if fault.before is not None:
+                fault.before()
+            if fault.drop:
+                return self._hang_up(stage)
+            if fault.status != 200:
+                said = fault.body.replace(b"{token}", self._token().encode())
+                headers = {"Content-Type": "application/json"}
+                if fault.retry_after_s is not None:
+                    headers["Retry-After"] = str(fault.retry_after_s)
+                return self._answer(fault.status, said, headers, stage=stage)
+            with hub.lock:
+                answer = answer_api(hub, self.command, path, parts.query, body, self._token())
+            if fault.after is not None:
+                fault.after()
+            if fault.lose_answer:
+                return self._hang_up(stage)
+            headers = {"Content-Type": "application/json", **answer.headers}
+            self._answer(answer.status, answer.body(), headers, stage=stage)
+
+        def _token(self) -> str:
+            return (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+
+        def _hang_up(self, stage: str | None) -> None:
+            hub.requests.append(Request(self.command, self.path, None, None, 599, stage))
+            self.close_connection = True
 
         def _file(self, name: str, content: bytes | None, facts: dict[str, str]) -> None:
             waiting = hub.faults[name]
@@ -198,41 +220,54 @@ def _handler(hub: LoopbackHub) -> type[BaseHTTPRequestHandler]:
                 told = {name: str(value) for name, value in headers.items() if value is not None}
                 return self._answer(fault.status, b"", told)
             if content is None:
-                return self._answer(404, b"", {"X-Error-Code": "EntryNotFound"})
+                return self._answer(404, b"", {"X-Error-Code": "EntryNotFound", **facts})
             body = content if fault.content is None else fault.content
             if fault.content_type is not None:
                 facts = facts | {"Content-Type": fault.content_type}
-            start, status = 0, 200
-            facts = {"ETag": f'"{_etag(body)}"'} | facts if fault.etag else facts
-            asked = re.match(r"bytes=(\d+)-$", self.headers.get("Range", ""))
+            start, end, status = 0, len(body), 200
+            facts = {"ETag": f'"{etag(body)}"'} | facts if fault.etag else facts
+            facts = {"Accept-Ranges": "bytes"} | facts
+            asked = _RANGE.match(self.headers.get("Range", ""))
             same = self.headers.get("If-Range") in (None, facts.get("ETag"))
-            if asked and same and self.command == "GET" and not fault.ignore_range:
-                start, status = int(asked[1]), 206
+            honoured = same and self.command == "GET" and not fault.ignore_range
+            if honoured and asked and any(asked.groups()):
+                start, end, status = *_range(asked[1], asked[2], len(body)), 206
                 if start >= len(body):
                     return self._answer(416, b"", {"Content-Range": f"bytes */{len(body)}"})
-                facts = facts | {"Content-Range": f"bytes {start}-{len(body) - 1}/{len(body)}"}
-            self._answer(status, body[start:], facts, fault.send_bytes)
+                facts = facts | {"Content-Range": f"bytes {start}-{end - 1}/{len(body)}"}
+            self._answer(status, body[start:end], facts, fault.send_bytes)
             if fault.hang:
                 hub.closing.wait()
 
-        def _json(self, value: Any) -> None:
-            self._answer(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
-
         def _answer(
-            self, status: int, body: bytes, headers: dict[str, str], send: int | None = None
+            self,
+            status: int,
+            body: bytes,
+            headers: dict[str, str],
+            send: int | None = None,
+            stage: str | None = None,
         ) -> None:
             token = self.headers.get("Authorization")
             if not self.path.endswith("/api/agent-harnesses"):  # the client's own telemetry
                 hub.requests.append(
-                    Request(self.command, self.path, self.headers.get("Range"), token, status)
+                    Request(
+                        self.command, self.path, self.headers.get("Range"), token, status, stage
+                    )
                 )
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            if self.command == "GET":
+            if self.command != "HEAD":
                 self.wfile.write(body if send is None else body[:send])
-                self.close_connection = send is not None
+                self.close_connection = self.close_connection or send is not None
 
     return Handler
+
+
+def _range(first: str, last: str, size: int) -> tuple[int, int]:
+    """Start and end of an HTTP range; ``-n`` are the last n bytes."""
+    if not first:
+        return max(0, size - int(last)), size
+    return int(first), min(size, int(last) + 1) if last else size

@@ -1,0 +1,162 @@
+"""The same facts as a Croissant 1.0 description (JSON-LD) with the RAI vocabulary.
+
+The Hub derives one from the Parquet files too; this one has what only the maker knows: how it was
+collected, who may be in it, what it must not be used for.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pyarrow as pa
+
+from inscene.hub.facts import DatasetFacts
+from inscene.hub.statement import Statement, licence_of
+from inscene.schema import IMAGE, KINDS, Column
+
+FILE = "croissant.json"
+_CR = "http://mlcommons.org/croissant/"
+_CONTEXT: dict[str, Any] = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    **{
+        name: f"cr:{name}"
+        for name in (
+            "citeAs", "column", "extract", "field", "fileProperty", "fileObject", "fileSet",
+            "format", "includes", "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path",
+            "recordSet", "references", "regex", "repeated", "replace", "separator", "source",
+            "subField", "transform",
+        )
+    },
+    "conformsTo": "dct:conformsTo",
+    "cr": _CR,
+    "rai": f"{_CR}RAI/",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "dct": "http://purl.org/dc/terms/",
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "sc": "https://schema.org/",
+}  # fmt: skip
+
+
+def croissant_text(facts: DatasetFacts, statement: Statement) -> bytes:
+    value = croissant(facts, statement)
+    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def croissant(facts: DatasetFacts, statement: Statement) -> dict[str, Any]:
+    keys = licence_of(facts, statement)
+    address = f"https://huggingface.co/datasets/{statement.repo}"
+    return {
+        "@context": _CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": [f"{_CR}1.0", f"{_CR}RAI/1.0"],
+        "name": statement.repo.rpartition("/")[2],
+        "alternateName": [statement.repo, statement.name],
+        "description": f"{facts.rows} rows of {facts.kind}, made with InScene builder for research "
+        "on human-centric scene restoration.",
+        "url": address,
+        "license": keys.get("license_name", keys["license"]),
+        "creator": {"@type": "Organization", "name": statement.repo.partition("/")[0]},
+        "version": f"1.0.0+{facts.recipe_hash[:12]}",
+        "keywords": ["image restoration", facts.content],
+        "distribution": _distribution(facts, address),
+        "recordSet": [_records(facts)],
+        **_rai(facts, statement),
+    }
+
+
+def _distribution(facts: DatasetFacts, address: str) -> list[dict[str, Any]]:
+    repo = {
+        "@type": "cr:FileObject", "@id": "repo", "name": "repo",
+        "description": "The repository. SHA-256 of each file: inscene.json.",
+        "contentUrl": f"{address}/tree/main", "encodingFormat": "git+https",
+        "sha256": "https://github.com/mlcommons/croissant/issues/80",
+    }  # fmt: skip
+    return [repo, {
+        "@type": "cr:FileSet", "@id": "rows", "name": "rows", "containedIn": {"@id": "repo"},
+        "encodingFormat": "application/x-parquet",
+        "includes": [f"data/{split or 'train'}-*.parquet" for split in facts.splits],
+    }]  # fmt: skip
+
+
+def _records(facts: DatasetFacts) -> dict[str, Any]:
+    kind = KINDS[facts.kind]
+    return {
+        "@type": "cr:RecordSet",
+        "@id": kind.name,
+        "name": kind.name,
+        "description": f"One record a row, {facts.rows} in all.",
+        "key": [{"@id": f"{kind.name}/{name}"} for name in kind.key],
+        "field": [_field(kind.name, column) for column in kind.columns],
+    }
+
+
+def _field(records: str, column: Column) -> dict[str, Any]:
+    source: dict[str, Any] = {"fileSet": {"@id": "rows"}, "extract": {"column": column.name}}
+    if column.type == IMAGE:
+        source["transform"] = {"jsonPath": "bytes"}
+    found: dict[str, Any] = {
+        "@type": "cr:Field",
+        "@id": f"{records}/{column.name}",
+        "name": column.name,
+        "description": column.meaning,
+    }
+    value = column.type
+    if pa.types.is_list(value):
+        found["repeated"] = True
+        value = value.value_type
+    if pa.types.is_struct(value) and value != IMAGE:
+        found["subField"] = [
+            _field(f"{records}/{column.name}", Column(inner.name, inner.type, inner.name))
+            for inner in value
+        ]
+    else:
+        found["dataType"] = _type(value)
+    return {**found, "source": source}
+
+
+def _type(value: pa.DataType) -> str:
+    if value == IMAGE:
+        return "sc:ImageObject"
+    if pa.types.is_integer(value):
+        return "sc:Integer"
+    return "sc:Float" if pa.types.is_floating(value) else "sc:Text"
+
+
+def _rai(facts: DatasetFacts, statement: Statement) -> dict[str, Any]:
+    models = [f"{one.name} ({one.licence})" for one in facts.models]
+    funnel = facts.funnel
+    shown = {
+        "synthetic": "Scenes generated by AI, with faces that resemble real people",
+        "mixed": "Photographs of real people, and scenes generated by AI",
+        "real": "Photographs of real people, or images made from such",
+    }[facts.content]
+    consents = ", ".join(f"{name} ({count})" for name, count in facts.consents.items())
+    return {
+        "rai:dataCollection": f"{shown}. Recipe {facts.recipe_hash}.",
+        "rai:dataCollectionType": ["Synthetic"] if facts.content == "synthetic" else ["Others"],
+        "rai:dataPreprocessingProtocol": [
+            f"{loss.step}: {loss.reason} took out {loss.count} of {funnel.inputs} inputs"
+            for loss in funnel.losses
+        ],
+        "rai:machineAnnotationTools": models,
+        "rai:dataUseCases": ["Research on restoring images of people, and measuring it"],
+        "rai:dataLimitations": [
+            "Not for identifying or tracking people, for deciding about them, or for training face "
+            "recognition.",
+            "Labels and scores come from models and have their errors.",
+        ],
+        "rai:dataBiases": [
+            "Follows its sources; not balanced by age, gender or skin colour; filtered by models"
+        ],
+        "rai:dataSocialImpact": "Faces can be misused to pretend that somebody did something; "
+        "generated images keep their label.",
+        "rai:personalSensitiveInformation": [
+            "Faces of people.",
+            f"Basis of consent by rows: {consents or 'not stated in this table'}.",
+        ],
+        "rai:dataReleaseMaintenancePlan": "People in it are taken out on request to "
+        f"{statement.contact.strip()}; tombstones.json lists hashes of what was.",
+    }
