@@ -35,6 +35,11 @@ def write_csv(path: Path, *rows: tuple[str, str]) -> Path:
 
 
 class TestPlan:
+    @pytest.fixture(autouse=True)
+    def _all_weights_are_known(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """And not only those that the judge's fixture, for all of this file, has published."""
+        monkeypatch.delenv("INSCENE_WEIGHTS_MANIFEST", raising=False)
+
     def test_it_needs_no_weights(
         self, references: Path, tmp_path: Path, inscene, monkeypatch: pytest.MonkeyPatch
     ) -> None:

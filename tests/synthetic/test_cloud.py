@@ -143,7 +143,8 @@ def test_what_cannot_be_a_cloud(tmp_path: Path) -> None:
         table = open_table(str(dataset(tmp_path / "untagged", untagged)))
         with pytest.raises(UsageError, match="no tags"):
             write_cloud(table, tmp_path / "cloud.png")
-    pairs = [{"lq": 1, "hq": 2}]
+    image = {"bytes": b"", "path": "a.png"}
+    pairs = [{"sample_id": "a", "lq": image, "hq": image}]
     pq.write_table(pa.Table.from_pylist(pairs), tmp_path / "pairs.parquet")
     with pytest.raises(UsageError, match="pairs, and no scenes"):
         write_cloud(open_table(str(tmp_path / "pairs.parquet")), tmp_path / "cloud.png")
