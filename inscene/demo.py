@@ -71,7 +71,7 @@ def run_demo(out: str, say: Callable[[str], None]) -> DemoResult:
     scenes, pairs, results = folder / "scenes", folder / "pairs", folder / "results"
 
     say("\n1. photos → scenes")
-    _run("gallery", sources, scenes)
+    _run("photos", sources, scenes)
     say("\n2. scenes → LQ–HQ pairs (two-order Real-ESRGAN chain)")
     _run("degrade", [str(scenes)], pairs, f"degrade.versions={VERSIONS}")
     say("\n3. restore the LQ images, score against HQ")

@@ -44,6 +44,8 @@ class Recipe(BaseModel):
     batch_rows: Annotated[int, Field(ge=1, le=256)] = 8
     """Inputs a step sees at once: bounds the memory of a worker."""
     steps: list[StepSpec]
+    closing: list[StepSpec] = []
+    """Steps over the whole table, when all shards are done."""
 
     @field_validator("makes")
     @classmethod
@@ -59,6 +61,14 @@ class Recipe(BaseModel):
         if not isinstance(value, list) or not value:
             raise ValueError("a list of at least one step is needed")
         return [_step_spec(entry) for entry in value]
+
+    @field_validator("closing", mode="before")
+    @classmethod
+    def _closing_as_written(cls, value: object) -> object:
+        """As steps are, but there may be none."""
+        if not isinstance(value, list | None):
+            raise ValueError("a list of closing steps is needed, or [] for none")
+        return [_step_spec(entry) for entry in value or []]
 
 
 def _step_spec(entry: object) -> object:
@@ -94,6 +104,7 @@ class RecipeSource:
 
     def where(self, *keys: str | int) -> str:
         """``file:line`` of the deepest of these keys that exists, or the ``--set`` that gave it."""
+        keys = self._as_written(keys)
         for given in (str(keys[0]) if keys else "", ".".join(map(str, keys[2:]))):
             if given in self.overridden:
                 return f"--set {given}"
@@ -104,6 +115,21 @@ class RecipeSource:
                 break
             line, node = child
         return f"{self.path}:{line + 1}"
+
+    def _as_written(self, keys: tuple[str | int, ...]) -> tuple[str | int, ...]:
+        """A step's place in the file, from its place among those that are not left out."""
+        entries = self.data.get(keys[0]) if keys else None
+        if not (self.overridden and isinstance(entries, list) and len(keys) > 1):
+            return keys
+        stay = [n for n, one in enumerate(entries) if _name_of(one) not in self.overridden]
+        place = keys[1]
+        if not isinstance(place, int) or place >= len(stay):
+            return keys
+        return (keys[0], stay[place], *keys[2:])
+
+
+def _name_of(entry: object) -> object:
+    return next(iter(entry), None) if isinstance(entry, dict) else entry
 
 
 def _child(node: yaml.Node | None, key: str | int) -> tuple[int, yaml.Node] | None:
@@ -177,31 +203,48 @@ def _overridden(data: dict[str, Any], override: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise RecipeError(f"--set {override!r}: the value is not valid YAML") from error
     step, dot, param = path.partition(".")
-    if not dot:
+    leave_out = not dot and value is None and path not in _HEAD_KEYS
+    if not dot and not leave_out:
         if path not in _HEAD_KEYS or path == "steps":
             settable = [key for key in _HEAD_KEYS if key != "steps"]
             raise RecipeError(
                 f"--set: no key {path!r} in a recipe",
-                next_step=did_you_mean(path, settable) + " A step's key is STEP.KEY.",
+                next_step=did_you_mean(path, settable)
+                + " A step's key is STEP.KEY; STEP=null leaves it out.",
             )
         return {**data, path: value}
     try:
-        specs = [_step_spec(entry) for entry in data.get("steps") or []]
+        specs = {
+            section: [_step_spec(entry) for entry in data.get(section) or []]
+            for section in ("steps", "closing")
+        }
     except (TypeError, ValueError) as error:
         raise RecipeError(f"--set {override!r}: the recipe's steps: {error}") from error
-    names = [spec["name"] for spec in specs if isinstance(spec, dict)]
+    names = [spec["name"] for part in specs.values() for spec in part if isinstance(spec, dict)]
     if step not in names:
         raise RecipeError(f"--set: no step {step!r} here", next_step=did_you_mean(step, names))
-    return {
-        **data,
-        "steps": [
+    if leave_out:
+        return {**data, **{s: _others(part, step) for s, part in specs.items() if part}}
+    changed = {
+        section: [
             {spec["name"]: _with(spec.get("params", {}), param.split("."), value)}
             if spec["name"] == step
             else {spec["name"]: spec.get("params", {})}
-            for spec in specs
+            for spec in part
             if isinstance(spec, dict)
-        ],
+        ]
+        for section, part in specs.items()
     }
+    return {**data, **{section: part for section, part in changed.items() if part}}
+
+
+def _others(specs: Sequence[object], step: str) -> list[object]:
+    """All steps but this one, as they are written."""
+    return [
+        {spec["name"]: spec.get("params", {})}
+        for spec in specs
+        if isinstance(spec, dict) and spec["name"] != step
+    ]
 
 
 def _with(params: Mapping[str, Any], keys: Sequence[str], value: object) -> dict[str, Any]:

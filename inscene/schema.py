@@ -28,15 +28,17 @@ SCORES = pa.struct(
         ("laplacian_var", pa.float64()),  # variance of the Laplacian of the 8-bit luma
         ("face_laplacian_var", pa.float64()),  # the same inside the face box
         ("face_area", pa.float64()),  # face box area / image area, 0..1
-        ("faces", pa.float64()),  # how many were found
+        ("short_side_px", pa.float64()),  # of the source image, before it was cut
+        ("faces", pa.float64()),  # how many were found on it
         ("face_height_px", pa.float64()),  # of the face box
         ("face_height_share", pa.float64()),  # face box height / image height
         ("prominent_faces", pa.float64()),  # those of at least a quarter of the largest one's area
         ("background_laplacian_var", pa.float64()),  # laplacian_var beside the person
         ("identity", pa.float64()),  # cosine that decided, -1..1: one of the next three
         ("identity_conditioning", pa.float64()),  # to the reference that it was made from
-        ("identity_mean", pa.float64()),  # mean over the person's references
+        ("identity_mean", pa.float64()),  # mean over the person's references, or other photos
         ("identity_max", pa.float64()),  # the largest of them
+        ("iso", pa.float64()),  # of a RAW capture
     ]
 )
 
@@ -59,6 +61,9 @@ CAMERA = pa.struct(
         ("exposure_s", pa.float64()),
         ("make", pa.string()),
         ("model", pa.string()),
+        ("iso_group", pa.int32()),  # of RAW captures: which of the recipe's ISO values it is
+        ("black_level", pa.list_(pa.int32())),  # by channel R, G, B, G2, in the sensor's counts
+        ("white_level", pa.int32()),  # where the sensor is full, in the same
     ]
 )
 
@@ -107,10 +112,11 @@ SCENES = TableKind(
         _SAMPLE_ID,
         _SPLIT,
         Column("source", pa.string(), "base name of the folder or dataset it came from"),
-        Column("image", IMAGE, "the scene: 8-bit sRGB PNG, upright, without metadata"),
+        Column("image", IMAGE, "the scene: sRGB PNG, 8 or 16 bits, upright, no metadata"),
         Column("width", pa.int32(), "px"),
         Column("height", pa.int32(), "px"),
         Column("sha256", pa.string(), "of the source file's bytes, hex"),
+        Column("pixels_sha256", pa.string(), "of size and 8-bit pixels where phash was taken, hex"),
         Column("phash", pa.string(), "64-bit perceptual hash, hex"),
         Column("identity", pa.string(), "label of the person, as given by the source"),
         Column("file_id", pa.string(), "the generator's own name for the image"),
@@ -131,6 +137,9 @@ SCENES = TableKind(
         Column("scores", SCORES, "every score that a step gave"),
         Column("tags", pa.list_(pa.string()), "what is to be seen"),
         Column("camera", CAMERA, "how it was taken"),
+        Column("development", pa.string(), "JSON: LibRaw, its parameters, white balance, rotation"),
+        Column("motion_blur", pa.bool_(), "as the sidecar says; null where it says nothing"),
+        Column("reference_ids", pa.list_(pa.string()), "clean photos of the person, in a gallery"),
         Column("licence", pa.string(), "of the source image, or unknown"),
         Column("consent", pa.string(), "basis of consent, or unknown"),
         Column("source_url", pa.string(), "where it was published"),
@@ -246,6 +255,9 @@ DROPS = TableKind(
         Column("shot", pa.string(), "how much of the person was asked for"),
         Column("identity", pa.string(), "label of the person, where the input has one"),
         Column("tries", TRIES, "of a generated scene: every try and why it was rejected"),
+        Column("sha256", pa.string(), "of the source file's bytes, hex"),
+        Column("pixels_sha256", pa.string(), "of size and 8-bit pixels, hex, where it came so far"),
+        Column("phash", pa.string(), "64-bit perceptual hash, hex, where it came so far"),
         Column("thumbnail", IMAGE, "small JPEG, where there were pixels"),
     ),
     key=("sample_id",),

@@ -2,6 +2,7 @@
 
 import io
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -49,8 +50,18 @@ def test_png_carries_no_metadata():
 )
 def test_other_arrays_are_a_programming_error(wrong):
     for function in (encode_png, pixel_hash, lambda pixels: thumbnail(pixels, 8)):
-        with pytest.raises(ValueError, match=r"expected uint8 \(H, W, 3\)"):
+        with pytest.raises(ValueError, match=r"expected uint8( or uint16)? \(H, W, 3\)"):
             function(wrong)
+
+
+def test_16_bits_come_back_and_readers_of_8_see_the_high_byte():
+    pixels = np.random.default_rng(0).integers(0, 2**16, (31, 17, 3), np.uint16)
+    data = encode_png(pixels)
+    stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)[..., ::-1]
+    assert stored.dtype == np.uint16
+    assert np.array_equal(stored, pixels)
+    assert decode(data).bit_depth == 16
+    assert np.array_equal(decode(data).pixels, pixels >> 8)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from inscene.cli import (
     leaderboard,
     publish,
     restore,
+    split,
     unbuilt,
     weights,
 )
@@ -56,6 +57,7 @@ def _root(
 MAKE, MEASURE, SHARE, MACHINE = "Make data", "Restore and measure", "Look and share", "This machine"
 
 app.add_typer(build.app, name="build", rich_help_panel=MAKE)
+app.command(rich_help_panel=MAKE)(split.split)
 app.command(rich_help_panel=MAKE)(degrade.degrade)
 _train = unbuilt.group("train", "Train FaDeX or the restorer.")
 app.add_typer(_train, name="train", rich_help_panel=MEASURE)

@@ -7,17 +7,28 @@ from typing import Annotated
 
 import typer
 
+from inscene.cli import cc12m, raw, synthetic, unbuilt
 from inscene.cli import options as opt
-from inscene.cli import synthetic, unbuilt
-from inscene.cli.execute import RunOptions, execute
+from inscene.cli.console import say
+from inscene.cli.execute import RunOptions, built_recipe, execute, execute_plan
 
 app = typer.Typer(help="Make a dataset of scenes, or of face pairs.", no_args_is_help=True)
 
 
 @app.command()
 def gallery(
-    source: opt.Sources,
+    source: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Folder with a sub-folder for each person, dataset, or one CSV or Parquet "
+            "table of path and identity.",
+        ),
+    ],
     out: opt.Out,
+    licence: opt.Licence = None,
+    consent: opt.Consent = None,
+    sidecar: opt.SidecarFile = None,
     recipe: opt.Recipe = "gallery",
     set_: opt.Set = None,
     limit: opt.Limit = None,
@@ -28,15 +39,20 @@ def gallery(
     plan: opt.PlanOnly = False,
     json: opt.Json = False,
 ) -> None:
-    """Scenes from real photographs.
+    """Scenes from real photographs of people.
 
     Every photo ends as a kept scene or with a reason; the same command again resumes.
+    --recipe photos takes all photos as they are.
     """
-    execute(
-        recipe or "gallery",
-        source,
-        RunOptions(out, set_ or [], limit, seed, executor, workers, ray_address, plan, json),
-    )
+    from inscene.gallery.inputs import Rights
+    from inscene.gallery.plan import plan_gallery
+
+    options = RunOptions(out, set_ or [], limit, seed, executor, workers, ray_address, plan, json)
+    rights = Rights(sidecar, licence, consent)
+    planned = plan_gallery(built_recipe(recipe or "gallery", options), source, rights, out, limit)
+    for note in rights.notes() if limit is None else ():
+        say(note)
+    execute_plan(planned, options)
 
 
 @app.command("face-pairs")
@@ -93,5 +109,7 @@ def face_pairs(
     )
 
 
+app.command()(cc12m.cc12m)
 app.command()(synthetic.synthetic)
+app.command()(raw.raw)
 unbuilt.register_group(app, "build")

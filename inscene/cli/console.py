@@ -41,6 +41,8 @@ def print_plans(plans: Sequence[Plan], as_json: bool) -> None:
         recipe = plan.built.recipe
         print(f"{recipe.name}: {plan.inputs} inputs in {len(plan.shards)} shards → {plan.out}")
         print(f"steps: {' → '.join(name for name, _ in plan.built.steps)}")
+        if plan.built.closing:
+            print(f"then, over all rows: {' → '.join(name for name, _ in plan.built.closing)}")
         print(f"recipe hash: {plan.built.hash[:16]}")
 
 
@@ -51,6 +53,7 @@ def _plan_facts(plan: Plan) -> dict[str, Any]:
         "recipe_hash": plan.built.hash,
         "makes": plan.built.recipe.makes,
         "steps": [name for name, _ in plan.built.steps],
+        "closing": [name for name, _ in plan.built.closing],
         "inputs": plan.inputs,
         "shards": len(plan.shards),
     }

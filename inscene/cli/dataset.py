@@ -112,6 +112,8 @@ def funnel(
     table.add_row("", "inputs", str(result.inputs), str(result.inputs))
     if result.unfinished:
         table.add_row("", "not done yet", str(-result.unfinished), str(left))
+    for name in result.closing:
+        table.add_row(name, "still to do", "", "")
     for loss in result.losses:
         left -= loss.count
         reason = f"{loss.reason} (error)" if loss.kind == "error" else loss.reason

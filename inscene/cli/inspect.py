@@ -34,6 +34,10 @@ def inspect(
         Path | None,
         typer.Option(metavar="PNG", help="Write a cloud of the scenes' tags, and tags.csv by it."),
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="PAGE", help="Write one HTML page with all of it and the pictures."),
+    ] = None,
     leave_out: Annotated[
         str,
         typer.Option(metavar="TAGS", help="Of the cloud: man,woman,... The table has them all."),
@@ -62,6 +66,11 @@ def inspect(
         from inscene.cli.cloud import show_cloud
 
         show_cloud(table, cloud, leave_out, json=json)
+        return
+    if html is not None:
+        from inscene.cli.inspect_page import write_page
+
+        write_page(table, html, sample, json=json)
         return
     found = survey(table)
     columns = {"columns": mappings(table)} if table.readings else {}

@@ -22,6 +22,22 @@ Sources = Annotated[
         metavar="SOURCE...", help="Image, folder of images, dataset or Parquet file; path or URL."
     ),
 ]
+Licence = Annotated[
+    str | None,
+    typer.Option(help="Licence of all photos, where a sidecar or table says none.", metavar="TEXT"),
+]
+Consent = Annotated[
+    str | None,
+    typer.Option(help="Basis of the consent of all people shown, likewise.", metavar="TEXT"),
+]
+SidecarFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="CSV, JSON or YAML with licence and consent by sample id. "
+        "[default: sidecar.* in SOURCE]",
+        metavar="FILE",
+    ),
+]
 Out = Annotated[str, typer.Option("--out", "-o", help="Dataset folder to write; path or URL.")]
 OptionalOut = Annotated[
     str | None, typer.Option("--out", "-o", help="Dataset folder to write; path or URL.")

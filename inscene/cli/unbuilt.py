@@ -12,8 +12,6 @@ from inscene.errors import NotBuiltYetError
 _Anything = Annotated[list[str] | None, typer.Argument(hidden=True)]
 
 COMMANDS = {
-    "build raw": "Degraded inputs from RAW captures",
-    "build cc12m": "Scenes from a CC12M subset",
     "train fadex": "Train the degradation encoder",
     "train restorer": "Train the scene restorer",
 }

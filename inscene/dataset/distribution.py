@@ -86,6 +86,10 @@ class Gathering:
         else:
             self.words[str(float(value))] += 1
 
+    def values(self) -> npt.NDArray[np.float64]:
+        """The finite numbers."""
+        return np.array(self._numbers)
+
     def distribution(self) -> Distribution:
         numbers = _numbers(np.array(self._numbers), self._integer) if self._numbers else None
         return Distribution(by_count(self.words), numbers)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
-from inscene.dataset import lock, removal
+from inscene.dataset import closing, lock, removal, rewrite
+from inscene.dataset.closing import named_in
 from inscene.dataset.ledger import Ledger
 from inscene.dataset.parquet import open_parquet, read_columns, read_group
 from inscene.dataset.shards import Record, Shard
@@ -80,6 +81,7 @@ class _Row:
     sample_id: str
     identity: str | None
     sha256: str | None
+    detail: str | None = None
 
 
 class _Contents:
@@ -90,7 +92,7 @@ class _Contents:
         fingerprint = ledger.fingerprint()
         self.store, self.kind = store, KINDS[fingerprint["makes"]]
         self.shards = ledger.shards()
-        self.records = [removal.record_of(store, shard) for shard in self.shards]
+        self.records = [rewrite.record_of(store, shard) for shard in self.shards]
         self.rows: list[_Row] = []
         self.refused: list[_Row] = []
         for number, (shard, record) in enumerate(zip(self.shards, self.records, strict=True)):
@@ -100,29 +102,31 @@ class _Contents:
     def _read(self, number: int, shard: Shard, record: Record) -> None:
         for name in (shard.data_file, shard.drops_file):
             if self.store.size(name) != record.files[name]["bytes"]:
-                removal.check_whole(self.store, shard, record)  # says what is wrong
-        keys = removal.keys_of(self.store, shard.data_file)
+                rewrite.check_whole(self.store, shard, record)  # says what is wrong
+        keys = rewrite.keys_of(self.store, shard.data_file)
         facts = self._columns(shard.data_file, len(keys))
-        origins = removal.inputs_by_row(shard, keys)
-        for (sample_id, _, origin), (identity, sha256) in zip(origins, facts, strict=True):
+        origins = rewrite.inputs_by_row(shard, keys)
+        for (sample_id, _, origin), (identity, sha256, _) in zip(origins, facts, strict=True):
             self.rows.append(_Row(number, origin, sample_id, identity, sha256))
-        names = [name for name, _ in removal.keys_of(self.store, shard.drops_file)]
+        names = [name for name, _ in rewrite.keys_of(self.store, shard.drops_file)]
         facts = self._columns(shard.drops_file, len(names))
-        for name, (identity, _) in zip(names, facts, strict=True):
+        for name, of_row in zip(names, facts, strict=True):
             if not is_mask(name):
                 sample_id = without_version(name) if self._has_versions else name
-                self.refused.append(_Row(number, name, sample_id, identity, None))
+                self.refused.append(_Row(number, name, sample_id, *of_row))
 
     @property
     def _has_versions(self) -> bool:
         return "version" in self.kind.schema.names
 
-    def _columns(self, name: str, rows: int) -> list[tuple[str | None, str | None]]:
+    def _columns(self, name: str, rows: int) -> list[tuple[str | None, str | None, str | None]]:
+        """Identity, sha256 and, of a drop, detail."""
+        wanted = ("identity", "sha256", "detail")
         with self.store.open(name) as file, open_parquet(file) as parquet:
-            there = [n for n in ("identity", "sha256") if n in parquet.schema_arrow.names]
+            there = [n for n in wanted if n in parquet.schema_arrow.names]
         found = read_columns(self.store, name, there).to_pydict() if there else {}
-        none = [None] * rows
-        return list(zip(found.get("identity", none), found.get("sha256", none), strict=True))
+        columns = (found.get(column, [None] * rows) for column in wanted)
+        return list(zip(*columns, strict=True))
 
     @property
     def inputs(self) -> Iterator[tuple[int, str]]:
@@ -175,6 +179,12 @@ def forget(
     with lock.hold(store):
         if isinstance(store, LocalStore):
             store.sweep_staging()
+        if closing.is_begun(store) and not closing.finish(store, strict=False):
+            raise UsageError(
+                "is unfinished, and was killed near its end",
+                where=location,
+                next_step="Run the command that makes it again: it resumes. Then forget.",
+            )
         if resumed := removal.is_begun(store):
             removal.finish(store, progress)
         found = Removal(location, resumed=resumed)
@@ -221,7 +231,7 @@ def _select(contents: _Contents, known: Tombstones, asked: Asked, found: Removal
     when = datetime.now(UTC).isoformat(timespec="seconds")
     gone: set[str] = set()
     # Each tombstone may cover more, which gets tombstones of its own, until nothing is new.
-    while fresh := (named | _covered(contents, wanted)) - gone:
+    while fresh := (named | _covered(contents, wanted) | _like(contents, gone)) - gone:
         gone |= fresh
         wanted = wanted.with_more(dated(_stones(contents, fresh), when, asked.reason))
     asked_for = Tombstones(tuple(Tombstone(hash_id(s)) for s in _sample_ids(contents, named)))
@@ -230,7 +240,7 @@ def _select(contents: _Contents, known: Tombstones, asked: Asked, found: Removal
     _count(contents, gone, found)
     for number in {number for number, name in contents.inputs if name in gone}:
         if (record := contents.records[number]) is not None:
-            removal.check_whole(contents.store, contents.shards[number], record)
+            rewrite.check_whole(contents.store, contents.shards[number], record)
     return wanted
 
 
@@ -302,8 +312,15 @@ def _nearest(word: str, known: Collection[str]) -> str:
 def _covered(contents: _Contents, tombstones: Tombstones) -> set[str]:
     by_id = {name for _, name in contents.inputs if tombstones.covers(name)}
     return by_id | {
-        row.input for row in contents.rows if tombstones.covers(row.sample_id, row.sha256)
+        row.input
+        for row in (*contents.rows, *contents.refused)
+        if tombstones.covers(row.sample_id, row.sha256)
     }
+
+
+def _like(contents: _Contents, gone: set[str]) -> set[str]:
+    """Those that were dropped because they are like one of these: they show the same."""
+    return {row.input for row in contents.refused if not gone.isdisjoint(named_in(row.detail))}
 
 
 def _sample_ids(contents: _Contents, origins: Collection[str]) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from inscene.dataset.closing import still_to_do
 from inscene.dataset.ledger import Ledger
 from inscene.dataset.store import open_store
 
@@ -27,12 +28,15 @@ class Funnel:
     unfinished: int
     """Inputs of shards that are still to do."""
     losses: tuple[Loss, ...]
+    closing: tuple[str, ...] = ()
+    """Closing steps that are still to do."""
 
 
 def funnel(location: str) -> Funnel:
     """Add up the completion records; no image is read."""
     ledger = Ledger(open_store(location))
-    order = ["read", *(step["step"] for step in ledger.fingerprint()["steps"])]
+    steps = [step["step"] for step in ledger.fingerprint()["steps"]]
+    order = ["read", *steps, *ledger.closing_steps()]
     counts: dict[tuple[str, str, str], int] = {}
     inputs = kept = rows = unfinished = 0
     for shard, record in ledger.records():
@@ -53,4 +57,5 @@ def funnel(location: str) -> Funnel:
         return (order.index(step) if step in order else len(order), -counts[key], reason)
 
     losses = tuple(Loss(*key, counts[key]) for key in sorted(counts, key=rank))
-    return Funnel(inputs, kept, rows, unfinished, losses)
+    to_close = tuple(ledger.closing_steps()) if still_to_do(ledger) else ()
+    return Funnel(inputs, kept, rows, unfinished, losses, to_close)

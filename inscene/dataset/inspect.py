@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from inscene import images
@@ -256,31 +258,58 @@ class Survey:
         return plain
 
 
-_COUNTED = ("split", "source", "suite", "method", "metric", "status", "identity")
+@dataclass(frozen=True)
+class Gathered:
+    survey: Survey
+    values: dict[str, npt.NDArray[np.float64]]
+    """The finite numbers behind ``survey.numbers``."""
+    people: dict[str, int]
+    """Person -> distinct samples."""
+    tagged: bool
+    """Whether any row has a tag."""
+
+
+_COUNTED = ("split", "source", "suite", "method", "metric", "status", "identity",
+            "licence", "consent")  # fmt: skip
 _MEASURED = ("face_score", "identity_score", "restore_s")
+_CAMERA = ("iso", "make", "model")
 
 
 def survey(table: Table) -> Survey:
     """Read the small columns of every row; no image is touched."""
-    columns = ("sample_id", "width", "height", "scores", "value", *_COUNTED, *_MEASURED)
+    return gather(table).survey
+
+
+def gather(table: Table) -> Gathered:
+    """The same, with every number kept: eight bytes each."""
+    small = ("sample_id", "width", "height", "scores", "camera", "value", "tags")
+    tagged = False
     rows, samples, sizes = 0, set[object](), Counter[str]()
-    counts = {name: Counter[str]() for name in _COUNTED}
+    counts = {name: Counter[str]() for name in _COUNTED + tuple(f"camera.{c}" for c in _CAMERA)}
+    people = Counter[str]()
     numbers: dict[str, Gathering] = {}
-    for row in table.rows(columns):
+    for row in table.rows((*small, *_COUNTED, *_MEASURED)):
         rows += 1
         sample = row.get("sample_id", rows)
         measured = _measured(row)
-        if sample not in samples and row.get("width") and row.get("height"):
-            sizes[f"{row['width']}×{row['height']}"] += 1
-            measured |= {name: row[name] for name in ("width", "height")}
+        if sample not in samples:
+            if row.get("width") and row.get("height"):
+                sizes[f"{row['width']}×{row['height']}"] += 1
+                measured |= {name: row[name] for name in ("width", "height")}
+            if row.get("identity") is not None:
+                people[str(row["identity"])] += 1
         samples.add(sample)
         for name, counter in counts.items():
-            if row.get(name) is not None:
-                counter[str(row[name])] += 1
+            value = _inner(row, name)
+            if value is not None:
+                counter[str(value)] += 1
         for name, value in measured.items():
             if value is not None:
-                numbers.setdefault(name, Gathering()).add(value)
-    return Survey(
+                if name not in numbers:
+                    numbers[name] = Gathering()
+                numbers[name].add(value)
+        tagged = tagged or bool(row.get("tags"))
+    found = Survey(
         dataset=table.location,
         kind=table.kind,
         rows=rows,
@@ -290,6 +319,16 @@ def survey(table: Table) -> Survey:
         counts={name: by_count(counter) for name, counter in counts.items() if counter},
         numbers={name: numbers[name].distribution() for name in sorted(numbers)},
     )
+    return Gathered(
+        found, {name: one.values() for name, one in numbers.items()}, by_count(people), tagged
+    )
+
+
+def _inner(row: Mapping[str, Any], name: str) -> Any:
+    """``camera.iso``: a field of a column."""
+    column, dot, field = name.partition(".")
+    value = row.get(column)
+    return value.get(field) if dot and isinstance(value, dict) else value if not dot else None
 
 
 def _measured(row: Mapping[str, Any]) -> dict[str, Any]:

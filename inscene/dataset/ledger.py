@@ -4,6 +4,7 @@ run/recipe.json      the fingerprint of the recipe; its presence says that a pla
 run/plan.jsonl       the shards, one a line
 run/records/*.json   one completion record a shard
 run/forgotten.json   hashes of samples that were taken out for good (inscene.dataset.tombstones)
+run/closing.json     what closing steps have decided, until it is done (inscene.dataset.closing)
 run/quarantine.json  inputs that were in work when a worker died, and how often
 """
 
@@ -70,6 +71,10 @@ class Ledger:
         with self._damage_explained(RECIPE):
             fingerprint: dict[str, Any] = json.loads(self.store.read(RECIPE))
             return fingerprint
+
+    def closing_steps(self) -> list[str]:
+        """Names of the steps that go over the whole table in the end."""
+        return [str(facts["step"]) for facts in self.fingerprint().get("closing", ())]
 
     def recipe_hash(self) -> str:
         return content_hash(self.fingerprint())

@@ -15,7 +15,14 @@ from pyarrow.parquet import ParquetFile  # noqa: TID251
 
 from inscene.dataset.store import Store
 
-__all__ = ["ParquetFile", "open_parquet", "read_batches", "read_columns", "read_group"]
+__all__ = [
+    "ParquetFile",
+    "open_parquet",
+    "read_batches",
+    "read_columns",
+    "read_group",
+    "read_present",
+]
 
 
 def open_parquet(source: str | pa.NativeFile | IO[bytes], buffer_bytes: int = 0) -> ParquetFile:
@@ -30,6 +37,13 @@ def read_columns(store: Store, name: str, columns: Sequence[str]) -> pa.Table:
     """These columns of all rows of a file."""
     with store.open(name) as file, open_parquet(file) as parquet:
         return parquet.read(columns=list(columns), use_threads=False)
+
+
+def read_present(store: Store, name: str, columns: Sequence[str]) -> pa.Table:
+    """Those of the columns that the file has, of all its rows; older files lack newer columns."""
+    with store.open(name) as file, open_parquet(file) as parquet:
+        there = set(parquet.schema_arrow.names)
+        return parquet.read(columns=[one for one in columns if one in there], use_threads=False)
 
 
 def read_group(parquet: ParquetFile, group: int, columns: Sequence[str] | None = None) -> Any:

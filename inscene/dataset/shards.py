@@ -24,6 +24,9 @@ from inscene.schema import DROPS, TableKind
 ROW_GROUP_ROWS = 50
 ROW_GROUP_BYTES = 8 * 2**20
 
+THUMBNAIL_PX = 160
+"""The longer side of what the drops table shows."""
+
 # The values that `datasets` uses itself: equal files then share their chunks on the Hub.
 CHUNKING = {"min_chunk_size": 256 * 1024, "max_chunk_size": 1024 * 1024, "norm_level": 0}
 
@@ -74,6 +77,8 @@ class Record:
     made_as: dict[str, str] = field(default_factory=dict)
     """File -> SHA-256 that it was made with, where samples were taken out of it since. What is left
     did not change, and whoever reads it may go on."""
+    closed: bool = False
+    """The closing steps have been over it: see :mod:`inscene.dataset.closing`."""
 
     def state(self, name: str) -> str:
         """What changes when the file's rows do, other than by forgetting."""
@@ -84,7 +89,11 @@ class Record:
         return self.inputs == ended
 
     def to_json(self) -> bytes:
-        facts = {key: value for key, value in self.__dict__.items() if value or key != "made_as"}
+        facts = {
+            key: value
+            for key, value in self.__dict__.items()
+            if value or key not in ("made_as", "closed")
+        }
         return (json.dumps(facts, indent=1, sort_keys=True) + "\n").encode()
 
     @classmethod

@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from inscene import images
-from inscene.dataset import image_folder
+from inscene.dataset import closing, image_folder
 from inscene.dataset.foreign import Columns, is_own
 from inscene.dataset.hub_source import is_hub, read_hub_image, without_revision
 from inscene.dataset.ledger import Ledger
@@ -29,6 +29,7 @@ from inscene.dataset.schema_map import SchemaMap
 from inscene.dataset.store import Store, is_url, open_store, readable_name
 from inscene.dataset.table_columns import file_labels, made_id, parquet_names, read_as
 from inscene.dataset.tombstones import UNFINISHED
+from inscene.dataset.webdataset import Member, is_tar_name, list_archives, read_member, tar_names
 from inscene.errors import SampleError, UsageError
 from inscene.recipe import content_hash
 
@@ -42,18 +43,21 @@ class Input:
     file: str
     """Path or URL."""
     row_group: int = -1
-    """Where in a Parquet file; -1 for an image file."""
+    """Where in a Parquet file; -1 for an image file, or an image in a tar."""
     row: int = -1
     image_column: str = "image"
     state: str = ""
     """Changes when the content does: a resumed run must not mix old and new."""
     columns: tuple[tuple[str, Any], ...] = ()
     """What is known of it beside its bytes, as JSON values: the row of an image file begins with
-    them, over what the file itself says. Part of ``state``: see :func:`image_input`."""
+    them, over what the file itself says; that of a table has them where the table says nothing.
+    Part of ``state``: see :func:`image_input`."""
     reading: Columns | None = None
     """Of a row: how its table is read."""
     beside: tuple[tuple[str, str], ...] = ()
     """Of an image file: further image columns, and the files that they are in."""
+    member: Member | None = None
+    """Of a tar, which ``file`` then is."""
 
     def has(self, column: str) -> bool:
         """Whether it gives this image column beside the clean image."""
@@ -97,7 +101,7 @@ def list_inputs(sources: Sequence[str], needs: Sequence[str] = ()) -> list[Input
             _check_need(source, found, need)
         if not found:
             raise UsageError("holds no images", where=source, next_step="Is it the right folder?")
-        alone = len(sources) == 1 or [entry.id for entry in found] == [name]  # a single file
+        alone = len(sources) == 1 or _is_one_file(found, name)
         prefix = "" if alone else f"{name}/"
         inputs += [_renamed(entry, prefix + entry.id) for entry in found]
     inputs.sort(key=lambda entry: entry.id)
@@ -105,6 +109,12 @@ def list_inputs(sources: Sequence[str], needs: Sequence[str] = ()) -> list[Input
         if one.id == other.id:
             raise UsageError(f"the id {one.id!r} occurs twice", where=f"{one.file}, {other.file}")
     return inputs
+
+
+def _is_one_file(found: Sequence[Input], name: str) -> bool:
+    """Ids of these begin with the source's name as they are."""
+    in_one_tar = all(entry.member and entry.id.startswith(f"{name}/") for entry in found)
+    return in_one_tar or [entry.id for entry in found] == [name]
 
 
 def _renamed(entry: Input, name: str) -> Input:
@@ -163,14 +173,19 @@ def _list_source(source: str) -> list[Input]:
         if image_folder.is_one(store):
             return list_image_folder(store)
         photos = list(images.iter_image_files(path))
-        if parquet := _plain_files(store, nested=not photos):
-            if photos:
-                raise UsageError(
-                    f"holds {len(photos)} images and {len(parquet)} Parquet files",
-                    where=source,
-                    next_step="Name the one that is meant, or move the others away.",
-                )
+        tars = tar_names(store, nested=not photos)
+        parquet = _plain_files(store, nested=not photos, beside=tars)
+        held = {"images": len(photos), "tars": len(tars), "Parquet files": len(parquet)}
+        if len(kinds := [f"{count} {what}" for what, count in held.items() if count]) > 1:
+            raise UsageError(
+                f"holds {' and '.join(kinds)}",
+                where=source,
+                next_step="Name the one that is meant, or move the others away.",
+            )
+        if parquet:
             return _list_parquet(parquet, store)
+        if tars:
+            return _list_tars(store, tars)
         return [
             image_input(readable_name(file.relative_to(path).as_posix()), None, file)
             for file in photos
@@ -179,6 +194,8 @@ def _list_source(source: str) -> list[Input]:
         raise UsageError("there is no such file or folder", where=source)
     if path.suffix == ".parquet":
         return _list_parquet({str(path): _file_state(path)}, open_store(path.parent))
+    if is_tar_name(path.name):
+        return _list_tars(open_store(path.parent), [path.name])
     return [image_input(readable_name(path.name), None, path)]
 
 
@@ -210,11 +227,33 @@ def _dataset_files(store: Store) -> dict[str, str]:
             where=store.root,
             next_step="Run the command that makes it again: it resumes.",
         )
+    if closing.still_to_do(ledger):
+        raise UsageError(
+            f"is unfinished: {', '.join(ledger.closing_steps())} is still to do",
+            where=store.root,
+            next_step="Run the command that makes it again: it resumes.",
+        )
     return {store.describe(name): record.state(name) for name, record in done}
 
 
-def _plain_files(store: Store, *, nested: bool) -> dict[str, str]:
-    return _states(store, parquet_names(store, nested=nested))
+def _plain_files(store: Store, *, nested: bool, beside: Sequence[str] = ()) -> dict[str, str]:
+    """Without those that img2dataset writes beside its tars: they hold no images."""
+    lists = {f"{name.removesuffix('.tar')}.parquet" for name in beside}
+    names = parquet_names(store, nested=nested)
+    return _states(store, [name for name in names if name not in lists])
+
+
+def _list_tars(store: Store, names: Sequence[str]) -> list[Input]:
+    """The folder of a split, or the start of a tar's name, says which split it is of."""
+    inputs = []
+    for name, members in list_archives(store, names):
+        split = split_named(name) or _split_of(store)
+        place, state = store.describe(name), store.state(name)
+        label = readable_name(name)
+        inputs += [
+            Input(f"{label}/{one.name}", split, place, state=state, member=one) for one in members
+        ]
+    return inputs
 
 
 def _states(store: Store, names: Sequence[str]) -> dict[str, str]:
@@ -237,7 +276,14 @@ def _list_url(url: str) -> list[Input]:
         return list_image_folder(store)
     if parquet := _plain_files(store, nested=is_hub(url)):
         return _list_parquet(parquet, store)
-    names = [name for name in store.list("**") if _is_image_name(name)]
+    every = store.list("**")
+    names = [name for name in every if _is_image_name(name)]
+    if not names and (is_tar_name(url) or any(map(is_tar_name, every))):
+        raise UsageError(
+            "holds tars, which are read from local folders only",
+            where=url,
+            next_step="Copy them to this machine, and name the folder.",
+        )
     if not names and _is_image_name(url):
         return [Input(_base_name(url), None, url)]
     return [
@@ -357,12 +403,14 @@ def read_inputs(
 
 
 def _read_image_file(entry: Input) -> dict[str, Any]:
-    data = read_file(entry.file)
+    data, said = _read_image(entry)
+    name = entry.file if entry.member is None else entry.member.name
     row = {
         "sample_id": entry.id,
-        "image": {"bytes": data, "path": readable_name(PurePosixPath(entry.file).name)},
+        "image": {"bytes": data, "path": readable_name(PurePosixPath(name).name)},
         "sha256": hashlib.sha256(data).hexdigest(),
         "source": readable_name(PurePosixPath(entry.file).parent.name),
+        **said,
         **dict(entry.columns),
     }
     for column, file in entry.beside:
@@ -371,6 +419,17 @@ def _read_image_file(entry: Input) -> dict[str, Any]:
     if entry.beside:
         row["hq"] = row["image"]
     return row
+
+
+def read_image(entry: Input) -> bytes:
+    """Of an image file, or an image in a tar. Raises :class:`SampleError` for what is none."""
+    return _read_image(entry)[0]
+
+
+def _read_image(entry: Input) -> tuple[bytes, dict[str, Any]]:
+    if entry.member is None:
+        return read_file(entry.file), {}
+    return read_member(entry.file, entry.member)
 
 
 def read_file(file: str) -> bytes:
@@ -387,6 +446,9 @@ def _with_images(raw: dict[str, Any], entry: Input, needs: Sequence[str]) -> dic
         if entry.image_column == "hq":
             row["hq"] = row["image"]
     row["sample_id"] = row.get("sample_id") or entry.id
+    for name, value in entry.columns:
+        if row.get(name) in (None, "", "unknown"):
+            row[name] = value
     for name in ("image", *needs):
         if not (row.get(name) or {}).get("bytes"):
             raise SampleError("image_bytes_missing", f"the cell {name!r} holds no bytes")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from inscene.dataset import removal
+from inscene.dataset import closing, removal
 from inscene.dataset.ledger import Ledger
 from inscene.dataset.parquet import open_parquet, read_columns
 from inscene.dataset.shards import Record, Shard
@@ -48,6 +48,12 @@ def verify(location: str) -> Verdict:
             f"a forget was killed before its end: inscene forget {location} finishes it"
         )
         return verdict
+    if closing.still_to_do(ledger):
+        verdict.problems.append(
+            f"{', '.join(ledger.closing_steps())}: not done; run the same command to resume"
+        )
+        if closing.is_begun(store):
+            return verdict  # files and records are on their way to agree
     recipe_hash, tombstones = ledger.recipe_hash(), read_tombstones(store)
     keys: Counter[tuple[object, ...]] = Counter()
     expected: set[str] = set()

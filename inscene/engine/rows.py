@@ -21,6 +21,9 @@ class Row:
     columns: dict[str, Any]
     pixels: NDArray[np.uint8] | None = None
     """(H, W, 3) 8-bit sRGB; what the scene *is* at this point of the recipe."""
+    deep: NDArray[np.uint16] | None = None
+    """The same at 16 bits, where a step made them: what is stored, while ``pixels``, its high byte,
+    is what further steps look at."""
     images: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
     """Further decoded images, by column name (lq, hq, restored)."""
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from inscene.dataset import lock, removal
+from inscene.dataset import closing, lock, removal
 from inscene.dataset.ledger import Ledger
 from inscene.dataset.shards import Record, Shard
 from inscene.dataset.sources import Input, list_inputs
@@ -22,6 +22,7 @@ from inscene.dataset.tombstones import (
     read_tombstones,
     tombstones_of_source,
 )
+from inscene.engine.close import close
 from inscene.engine.gpus import gpus_here
 from inscene.engine.job import Job, ShardTask
 from inscene.engine.kills import Quarantine, mark_file, read_mark, stale_marks
@@ -122,16 +123,14 @@ def plan(
     out: str,
     limit: int | None = None,
     split: str | None = None,
+    listing: Callable[[Sequence[str], Sequence[str]], list[Input]] = list_inputs,
 ) -> Plan:
     """What a run would do. ``limit`` takes the first inputs by id; ``split`` leaves out those of
-    which the source says that they are of another one."""
-    for source in sources:
-        if _absolute(out) == (source.rstrip("/") if is_url(source) else os.path.abspath(source)):
-            raise UsageError(
-                "is both source and --out", where=source, next_step="Choose another --out."
-            )
+    which the source says that they are of another one. ``listing`` finds the inputs of the sources,
+    with the image columns that they need."""
+    must_differ(sources, out)
     needs = sorted({column for _, step in built.steps for column in step.takes})
-    inputs = list_inputs(sources, needs)
+    inputs = listing(sources, needs)
     if split is not None:
         inputs = [entry for entry in inputs if entry.split in (None, split)]
         if not inputs:
@@ -141,6 +140,15 @@ def plan(
     for source in sources:
         forgotten = forgotten.with_more(tombstones_of_source(source).entries)
     return replace(planned, tombstones=forgotten)
+
+
+def must_differ(sources: Sequence[str], out: str) -> None:
+    """Raises :class:`UsageError` where one of the sources is what would be written."""
+    for source in sources:
+        if _absolute(out) == (source.rstrip("/") if is_url(source) else os.path.abspath(source)):
+            raise UsageError(
+                "is both source and --out", where=source, next_step="Choose another --out."
+            )
 
 
 def plan_inputs(
@@ -190,16 +198,28 @@ def run(plan: Plan, workers: Workers | None = None, display: Display | None = No
         display.resume(summary)
         if tasks:
             _Driver(store, plan, workers or Workers(), display, summary).work(tasks)
+        if close(ledger, plan.built.closing, display):
+            summary = _summary_of(plan.out, ledger)
         ended = summary.kept + sum(summary.dropped.values()) + sum(summary.errors.values())
         if not plan.inputs == summary.inputs == ended:
             raise AssertionError(f"{plan.inputs} inputs planned, {ended} accounted for: {summary}")
         return summary
 
 
+def _summary_of(out: str, ledger: Ledger) -> Summary:
+    summary = Summary(out)
+    for _, record in ledger.records():
+        if record is not None:
+            summary.add(record)
+    return summary
+
+
 def _without_forgotten(plan: Plan, ledger: Ledger) -> Plan:
     """The plan as it is with what the dataset, and the sources of a new one, have forgotten. A
-    forget that was killed is finished first."""
+    forget that was killed is finished first, and so is the closing of shards."""
     store = ledger.store
+    if closing.is_begun(store):
+        closing.finish(store, strict=False)  # what is damaged is made anew, and closed then
     if removal.is_begun(store):
         removal.finish(store)
     tombstones, begun = read_tombstones(store), ledger.exists()

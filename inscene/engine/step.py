@@ -29,6 +29,13 @@ class Threshold:
     """In the run."""
     type: Any
     """What a new value must be, for pydantic."""
+    score: str | None = None
+    """The stored score that it is compared with, a name of :data:`inscene.schema.SCORES`. None: the
+    threshold's own name tells, where it is a score's (``musiq.min``, ``min_face_area``)."""
+    limit: float | None = None
+    """What the score is compared with, where ``value`` is a word or stands for another number."""
+    most: bool = False
+    """The score may be at most so much; else it must be at least."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,8 @@ class Step(abc.ABC):
 
     version: ClassVar[int] = 1
     """Raised when the same parameters begin to mean another result."""
+    copies: ClassVar[bool] = False
+    """It leaves rows what another run made them: their provenance stays."""
     takes: ClassVar[tuple[str, ...]] = ()
     """Image columns that an input must have (any image source has ``image``)."""
 

@@ -12,10 +12,13 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from inscene.dataset.closing import still_to_do
 from inscene.dataset.ledger import Ledger
-from inscene.dataset.parquet import open_parquet, read_columns
+from inscene.dataset.parquet import read_present
 from inscene.dataset.store import open_store
-from inscene.engine.registry import step_class
+from inscene.engine.close_again import close_again, rebuilt
+from inscene.engine.closing_step import ClosingStep
+from inscene.engine.registry import closing_step_class, step_class
 from inscene.engine.step import Step, Threshold
 from inscene.errors import RecipeError, UsageError
 from inscene.schema import DROPS, KINDS
@@ -75,11 +78,15 @@ def what_if(location: str, settings: Sequence[str]) -> WhatIf:
     """
     ledger = Ledger(open_store(location))
     fingerprint = ledger.fingerprint()
-    steps = fingerprint["steps"]
-    changes, asked = _parse(settings, steps)
+    steps, closing = fingerprint["steps"], fingerprint.get("closing", [])
+    changes, asked, of_closing = _parse(settings, steps, closing)
     result = WhatIf(changes)
-    first = min(one.place for one in asked)
-    result.not_asked = [facts["step"] for facts in steps[first + 1 :]]
+    if asked:
+        later = [*steps[asked[0].place + 1 :], *closing]
+        result.not_asked = [facts["step"] for facts in later]
+    closers = {facts["step"] for facts in closing}
+    closed: dict[str, str] = {}
+    unclosed: set[str] = set()
     kind = KINDS[fingerprint["makes"]]
     for shard, record in ledger.records():
         if record is None:
@@ -88,16 +95,28 @@ def what_if(location: str, settings: Sequence[str]) -> WhatIf:
             result.kept += 1
             _ask_kept(result, row, asked)
         for row in _rows(ledger, shard.drops_file, DROPS.schema.names):
-            if row["kind"] == "drop":
+            if row["step"] in closers:
+                closed[row["sample_id"]] = f"{row['step']}/{row['reason']}"
+                if not _comes_so_far(result, row, asked):
+                    unclosed.add(row["sample_id"])
+            elif row["kind"] == "drop":
                 _ask_dropped(result, row, asked)
+    unclosed |= {name for rows in result.lost.values() for name in rows}
+    if closing and (of_closing or unclosed):
+        if still_to_do(ledger):
+            raise UsageError(
+                f"is unfinished: {', '.join(sorted(closers))} is still to do", where=location
+            )
+        again = close_again(ledger, rebuilt(closing, of_closing), closed, unclosed)
+        for reasons, more in ((result.lost, again.lost), (result.gained, again.gained)):
+            for reason, rows in more.items():
+                reasons.setdefault(reason, []).extend(rows)
     return result
 
 
 def _rows(ledger: Ledger, file: str, names: Sequence[str]) -> Iterator[dict[str, Any]]:
-    with ledger.store.open(file) as opened, open_parquet(opened) as parquet:
-        there = set(parquet.schema_arrow.names)  # older files lack newer columns
-    wanted = [name for name in READ if name in names and name in there]
-    yield from read_columns(ledger.store, file, wanted).to_pylist()
+    wanted = [name for name in READ if name in names]
+    yield from read_present(ledger.store, file, wanted).to_pylist()
 
 
 def _ask_kept(result: WhatIf, row: dict[str, Any], asked: Sequence[_Asked]) -> None:
@@ -117,6 +136,18 @@ def _ask_kept(result: WhatIf, row: dict[str, Any], asked: Sequence[_Asked]) -> N
         result.other_image.append(row["sample_id"])
 
 
+def _comes_so_far(result: WhatIf, row: dict[str, Any], asked: Sequence[_Asked]) -> bool:
+    """Whether a row that a closing step dropped would still be kept by all steps before."""
+    as_kept = {name: row[name] for name in row if name not in ("step", "kind", "reason")}
+    for one in asked:
+        answer = one.kind.redecide(one.facts, one.changed, as_kept)
+        if answer.outcome == "unknown":
+            result.unknown.setdefault(answer.reason, []).append(row["sample_id"])
+        if answer.outcome != "keep":
+            return False
+    return True
+
+
 def _ask_dropped(result: WhatIf, row: dict[str, Any], asked: Sequence[_Asked]) -> None:
     """A row that another step dropped has not passed the steps after it, and stays dropped."""
     for one in asked:
@@ -130,13 +161,18 @@ def _ask_dropped(result: WhatIf, row: dict[str, Any], asked: Sequence[_Asked]) -
 
 
 def _parse(
-    settings: Sequence[str], steps: Sequence[Mapping[str, Any]]
-) -> tuple[list[Change], list[_Asked]]:
+    settings: Sequence[str],
+    steps: Sequence[Mapping[str, Any]],
+    closing: Sequence[Mapping[str, Any]],
+) -> tuple[list[Change], list[_Asked], dict[str, dict[str, Any]]]:
+    """Also, by name, what changes in closing steps."""
     known: dict[str, tuple[int, str, Threshold]] = {}
-    kinds: dict[int, type[Step]] = {}
-    for place, facts in enumerate(steps):
+    kinds: dict[int, type[Step] | type[ClosingStep]] = {}
+    every = [*steps, *closing]
+    for place, facts in enumerate(every):
+        find = step_class if place < len(steps) else closing_step_class
         try:
-            kinds[place] = step_class(facts["step"])
+            kinds[place] = find(facts["step"])
         except RecipeError:
             continue  # a step of somebody's own that is not here
         for name, threshold in kinds[place].thresholds(facts).items():
@@ -145,6 +181,7 @@ def _parse(
         raise UsageError("no step of this dataset has thresholds that can be moved afterwards")
     changes: list[Change] = []
     asked: dict[int, _Asked] = {}
+    of_closing: dict[str, dict[str, Any]] = {}
     for setting in settings:
         written, equals, text = setting.partition("=")
         if not equals:
@@ -153,7 +190,7 @@ def _parse(
             )
         key = _full_key(written, known)
         place, name, threshold = known[key]
-        facts, kind = steps[place], kinds[place]
+        facts, kind = every[place], kinds[place]
         if facts["version"] != kind.version:
             raise UsageError(
                 f"the step {facts['step']!r} was of version {facts['version']}, "
@@ -161,9 +198,12 @@ def _parse(
             )
         value = _value(setting, text, threshold)
         changes.append(Change(key, threshold.value, value))
-        one = asked.setdefault(place, _Asked(place, facts["step"], kind, facts, {}))
-        one.changed[name] = value
-    return changes, [asked[place] for place in sorted(asked)]
+        if issubclass(kind, ClosingStep):
+            of_closing.setdefault(facts["step"], {})[name] = value
+        else:
+            one = asked.setdefault(place, _Asked(place, facts["step"], kind, facts, {}))
+            one.changed[name] = value
+    return changes, [asked[place] for place in sorted(asked)], of_closing
 
 
 def _full_key(written: str, known: Mapping[str, Any]) -> str:

@@ -8,10 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePath
 from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from inscene import images
 from inscene.dataset.ledger import Ledger
 from inscene.dataset.row_reader import RowReader
-from inscene.dataset.shards import Record, ShardWriter, provenance
+from inscene.dataset.shards import THUMBNAIL_PX, Record, ShardWriter, provenance
 from inscene.dataset.sources import Input, read_inputs
 from inscene.dataset.store import open_store
 from inscene.dataset.tombstones import REASON as FORGOTTEN
@@ -25,7 +28,6 @@ from inscene.errors import InsceneError, MachineError, RecipeError, SampleError
 from inscene.schema import KINDS, RESTORED, RESULTS
 
 T = TypeVar("T")
-THUMBNAIL_PX = 160
 
 Progress = Callable[[int, int, int, int], None]
 """Called with inputs done, kept, dropped and failed since the last call."""
@@ -43,6 +45,7 @@ class Worker:
         self._tombstones = read_tombstones(self._store)
         context = StepContext(seed=self._recipe.seed, all_inputs=self._all_inputs)
         self._calls = [(name, step.setup(context)) for name, step in built.steps]
+        self._copies = all(step.copies for _, step in built.steps)
         self._needs = sorted({column for _, step in built.steps for column in step.takes})
         self._provenance = provenance(self._hash, {n: s.version for n, s in built.steps})
 
@@ -134,7 +137,7 @@ class Worker:
         columns = row.columns
         if self._kind.name == "scenes" and row.pixels is not None:
             stem = columns["image"]["path"].rpartition(".")[0] or columns["image"]["path"]
-            columns["image"] = {"bytes": images.encode_png(row.pixels), "path": f"{stem}.png"}
+            columns["image"] = {"bytes": images.encode_png(_stored(row)), "path": f"{stem}.png"}
             columns["licence"] = columns.get("licence") or "unknown"
             columns["consent"] = columns.get("consent") or "unknown"
         if missing := [name for name in self._kind.key if columns.get(name) is None]:
@@ -143,8 +146,22 @@ class Worker:
                 where=self._recipe.name,
                 next_step="Does 'makes' fit the steps?",
             )
-        columns["provenance"] = self._provenance
+        if not (self._copies and columns.get("provenance")):
+            columns["provenance"] = self._provenance
         return {name: columns[name] for name in self._kind.schema.names if name in columns}
+
+
+def _stored(row: Row) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    assert row.pixels is not None
+    if row.deep is None:
+        return row.pixels
+    if not np.array_equal(row.deep >> 8, row.pixels):
+        raise RecipeError(
+            "a step changes an image that is to be stored with 16 bits",
+            where=row.input_id,
+            next_step="Make it with 8 bits, or change it in a recipe of its own.",
+        )
+    return row.deep
 
 
 def _isolated(name: str, call: Call, rows: list[Row]) -> list[Keep | Drop | Fail]:
@@ -184,7 +201,7 @@ def _drop_row(entry: Input, step: str, outcome: Drop | Fail, row: Row | None) ->
         "kind": "drop" if isinstance(outcome, Drop) else "error",
         "reason": outcome.reason,
         "detail": outcome.detail,
-        "identity": known.get("identity"),
+        **{name: known.get(name) for name in ("identity", "sha256", "pixels_sha256", "phash")},
         **{name: row.columns.get(name) if row else None for name in ("scores", "shot", "tries")},
         "thumbnail": thumbnail,
     }

@@ -15,6 +15,8 @@ from inscene.dataset.inspect import Table, open_table, survey
 from inscene.dataset.ledger import Ledger
 from inscene.dataset.parquet import open_parquet
 from inscene.dataset.store import Store
+from inscene.engine.registry import closing_step_class, step_class
+from inscene.errors import InsceneError
 from inscene.hub import patterns
 from inscene.weights.manifest import Manifest, load_manifest
 
@@ -175,13 +177,24 @@ def _by_row(
 
 
 def thresholds(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
-    """What decided about images, as dotted keys of the recipe -> value."""
-    return {
-        key: value
-        for step in fingerprint.get("steps", [])
-        for key, value in _leaves(step.get("step", ""), step)
-        if _is_threshold(key) and isinstance(value, int | float | bool) and value is not False
-    }
+    """What decided about images, as dotted keys of the recipe -> value: what the steps themselves
+    call thresholds, and what is named like one."""
+    found: dict[str, Any] = {}
+    for section, class_of in (("steps", step_class), ("closing", closing_step_class)):
+        for step in fingerprint.get(section, []):
+            name = step.get("step", "")
+            found |= {key: value for key, value in _leaves(name, step) if _is_threshold(key)}
+            try:
+                own = class_of(name).thresholds(step)
+            except (InsceneError, LookupError):  # of another version, or somebody else's
+                continue
+            found |= {f"{name}.{key}": one.value for key, one in own.items()}
+    return {key: value for key, value in found.items() if _is_number(value)}
+
+
+def _is_number(value: object) -> bool:
+    """Off is no threshold."""
+    return isinstance(value, int | float) and value is not False
 
 
 def _is_threshold(key: str) -> bool:

@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 from inscene.errors import MachineError, SampleError, UsageError
@@ -103,7 +103,9 @@ def _read_url(url: str, limits: Limits) -> bytes:
         raise ImageFault.FILE_UNREADABLE.error(f"{type(error).__name__}: {error}") from error
 
 
-def iter_image_files(folder: str | os.PathLike[str]) -> Iterator[Path]:
+def iter_image_files(
+    folder: str | os.PathLike[str], suffixes: Set[str] = IMAGE_SUFFIXES
+) -> Iterator[Path]:
     """Everything under ``folder`` that is named like an image, in one fixed order.
 
     Names decide, not contents: folders called ``x.png``, broken links and pipes are listed too, so
@@ -136,7 +138,7 @@ def iter_image_files(folder: str | os.PathLike[str]) -> Iterator[Path]:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:
+            if os.path.splitext(entry.name)[1].lower() in suffixes:
                 found.append(here / entry.name)
             if _is_directory(entry):
                 (linked if entry.is_symlink() else real).append(here / entry.name)

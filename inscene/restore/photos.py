@@ -20,7 +20,7 @@ import numpy as np
 
 from inscene import images
 from inscene.bench.methods import Method, Output, Sample
-from inscene.dataset.sources import Input, list_inputs, read_file
+from inscene.dataset.sources import Input, list_inputs, read_image
 from inscene.dataset.store import Store, is_url, open_store
 from inscene.engine.progress import Display, Silent
 from inscene.errors import SampleError, UsageError
@@ -131,7 +131,7 @@ def _one(
     result: Restored,
 ) -> Sequence[str]:
     """The method's notes, of now or of then."""
-    data = read_file(entry.file)
+    data = read_image(entry)
     sha256 = hashlib.sha256(data).hexdigest()
     before = None if run.again else record.find(entry.id, sha256, name)
     if before is not None:

@@ -29,7 +29,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory, inscene) -> Iterator[Path]:
     for index in range(6):
         synthetic_photo(index, 240, 232).save(folder / "photos" / f"{index}.png")
     Image.fromarray(np.zeros((64, 96, 3), np.uint8)).save(folder / "photos" / "small.png")
-    inscene("build", "gallery", folder / "photos", "--out", folder / "scenes")
+    inscene("build", "gallery", folder / "photos", "--recipe", "photos", "--out", folder / "scenes")
     inscene("degrade", folder / "scenes", "--versions", "1", "--out", folder / "pairs")
     with pulled(list(METRIC_FILES), folder, inscene):
         yield folder / "pairs"

@@ -29,7 +29,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory, inscene) -> Path:
         place = folder / "photos" / ("anna" if index % 2 else "bert")
         place.mkdir(parents=True, exist_ok=True)
         synthetic_photo(index, 64, 48).save(place / f"{index}.png")
-    inscene("build", "gallery", folder / "photos", "--out", folder / "scenes")
+    inscene("build", "gallery", folder / "photos", "--recipe", "photos", "--out", folder / "scenes")
     inscene("degrade", folder / "scenes", "--versions", "2", "--out", folder / "pairs")
     return folder / "pairs"
 

@@ -75,8 +75,8 @@ def test_every_input_has_its_reason(executor: str, folder: Path, tmp_path: Path,
     assert len((folder / "bomb.png").read_bytes()) < 50_000
     out = tmp_path / "out"
     done = inscene(
-        "build", "gallery", folder, "--out", out, "--executor", executor, "--set", "shard_rows=4",
-        code=1,
+        "build", "gallery", folder, "--recipe", "photos", "--out", out,
+        "--executor", executor, "--set", "shard_rows=4", code=1,
     )  # fmt: skip
     kept = set(pq.read_table(out / "data", columns=["sample_id"])["sample_id"].to_pylist())
     drops = pq.read_table(out / "drops").to_pylist()
@@ -96,7 +96,18 @@ def test_no_permission(tmp_path: Path) -> None:
     synthetic_photo(1, 40, 30).save(photos / "closed.png")
     (photos / "closed.png").chmod(0)
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "inscene", "build", "gallery", photos, "--out", out]
+    command = [
+        sys.executable,
+        "-m",
+        "inscene",
+        "build",
+        "gallery",
+        photos,
+        "--recipe",
+        "photos",
+        "--out",
+        out,
+    ]
     if os.access(photos / "closed.png", os.R_OK):  # root: give up the right to read everything
         drop = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
         if shutil.which("setpriv") is None:

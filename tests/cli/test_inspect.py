@@ -118,3 +118,19 @@ def test_bad_input(tmp_path: Path, inscene) -> None:
     done = inscene("inspect", tmp_path / "nowhere", code=2)
     assert "no such file or folder" in done.stderr
     assert done.stdout == ""
+
+
+def test_a_page(pairs: Path, tmp_path: Path) -> None:
+    target = tmp_path / "new" / "page.html"
+    assert "6 pictures" in shown(pairs, "--html", target, "--sample", "2")
+    text = target.read_text("utf-8")
+    assert "What was drawn" in text
+    assert "PSNR of the LQ" in text
+    assert text.count('class="tag">LQ') == 6
+    told = json.loads(shown(pairs, "--html", target, "--sample", "0", "--json"))
+    assert (told["page"], told["rows"], told["pictures"]) == (str(target), 6, 6)
+
+
+def test_a_page_is_html(pairs: Path, tmp_path: Path, inscene) -> None:
+    done = inscene("inspect", pairs, "--html", tmp_path / "page.png", code=2)
+    assert "Name it NAME.html" in done.stderr

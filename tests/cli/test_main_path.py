@@ -19,7 +19,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, inscene) -> Path:
     photos.mkdir()
     for index in range(6):
         synthetic_photo(index, 96 + 4 * index, 80).save(photos / f"{index}.png")
-    inscene("build", "gallery", photos, "--recipe", "gallery", "--out", folder / "scenes")
+    inscene("build", "gallery", photos, "--recipe", "photos", "--out", folder / "scenes")
     inscene("degrade", folder / "scenes", "--versions", "2", "--out", folder / "pairs")
     inscene(
         "bench", "--method", "bicubic", "--method", "identity", "--dataset", folder / "pairs",

@@ -27,13 +27,13 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def scenes(photos: Path, tmp_path: Path, inscene) -> Path:
-    inscene("build", "gallery", photos, "--out", tmp_path / "scenes")
+    inscene("build", "gallery", photos, "--recipe", "photos", "--out", tmp_path / "scenes")
     return tmp_path / "scenes"
 
 
 def test_a_photo_that_changed_is_not_mixed_with_its_past(photos, scenes, inscene) -> None:
     synthetic_photo(99, 48, 40).save(photos / "3.png")
-    done = inscene("build", "gallery", photos, "--out", scenes, code=2)
+    done = inscene("build", "gallery", photos, "--recipe", "photos", "--out", scenes, code=2)
     assert "content has changed since" in done.stderr
 
 
@@ -50,8 +50,17 @@ def test_results_of_other_pairs_are_not_taken_for_these(scenes, tmp_path, inscen
 
 
 def test_datasets_with_equal_ids_are_told_apart(photos, scenes, tmp_path, inscene) -> None:
-    inscene("build", "gallery", photos, "--out", tmp_path / "other")
-    inscene("build", "gallery", scenes, tmp_path / "other", "--out", tmp_path / "both")
+    inscene("build", "gallery", photos, "--recipe", "photos", "--out", tmp_path / "other")
+    inscene(
+        "build",
+        "gallery",
+        scenes,
+        tmp_path / "other",
+        "--recipe",
+        "photos",
+        "--out",
+        tmp_path / "both",
+    )
     assert json.loads(inscene("verify", tmp_path / "both", "--json").stdout)["rows"] == 12
     inscene("degrade", scenes, "--versions", "2", "--out", tmp_path / "pairs")
     inscene("degrade", tmp_path / "pairs", "--versions", "2", "--out", tmp_path / "twice")
@@ -67,7 +76,9 @@ def test_a_damaged_row_group_costs_its_rows_only(scenes, tmp_path, inscene) -> N
     start = column.dictionary_page_offset or column.data_page_offset
     data[start : start + column.total_compressed_size] = bytes(column.total_compressed_size)
     copy.write_bytes(data)
-    done = inscene("build", "gallery", copy, "--out", tmp_path / "out", code=1)
+    done = inscene(
+        "build", "gallery", copy, "--recipe", "photos", "--out", tmp_path / "out", code=1
+    )
     assert "6 inputs = 4 kept + 0 dropped + 2 errors" in done.stdout
     assert "read/parquet_unreadable" in done.stdout
 
@@ -93,19 +104,22 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path, inscene) -> None:
     inscene(*arguments, "--limit", "1", code=2)  # still the same run, with all its inputs
 
 
+BUILD = ["build", "gallery", "--recipe", "photos"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["build", "gallery", "photos", "--out", "afile"], 4, "cannot be written"),
-        (["build", "gallery", "photos", "--out", "afile/below"], 4, "cannot be written"),
-        (["build", "gallery", "photos", "--out", "photos"], 2, "is both source and --out"),
-        (["build", "gallery", "photos", "--out", "nothing://x"], 2, "is no URL that can be opened"),
+        ([*BUILD, "photos", "--out", "afile"], 4, "cannot be written"),
+        ([*BUILD, "photos", "--out", "afile/below"], 4, "cannot be written"),
+        ([*BUILD, "photos", "--out", "photos"], 2, "is both source and --out"),
+        ([*BUILD, "photos", "--out", "nothing://x"], 2, "is no URL that can be opened"),
         (["verify", "afile"], 2, "not a dataset of inscene"),
-        (["build", "gallery", "mixed", "--out", "x"], 2, "2 images and 1 Parquet files"),
-        (["build", "gallery", "photos", "--out", "x", "--set", "makes=pairs"], 2, "'version'"),
-        (["build", "gallery", "photos", "--out", "x", "--set", "seed=abc"], 2, "--set seed"),
+        ([*BUILD, "mixed", "--out", "x"], 2, "2 images and 1 Parquet files"),
+        ([*BUILD, "photos", "--out", "x", "--set", "makes=pairs"], 2, "'version'"),
+        ([*BUILD, "photos", "--out", "x", "--set", "seed=abc"], 2, "--set seed"),
         (
-            ["build", "gallery", "photos", "--out", "x", "--set", "decode.max_megapixels=.inf"],
+            [*BUILD, "photos", "--out", "x", "--set", "decode.max_megapixels=.inf"],
             2,
             "--set decode.max_megapixels",
         ),
@@ -138,7 +152,7 @@ def test_damaged_records_are_found_and_made_again(photos, scenes, inscene) -> No
     (record,) = (scenes / "run/records").iterdir()
     record.write_text('{"torn')
     assert "is damaged" in inscene("verify", scenes, code=5).stdout
-    inscene("build", "gallery", photos, "--out", scenes)
+    inscene("build", "gallery", photos, "--recipe", "photos", "--out", scenes)
     inscene("verify", scenes)
     (scenes / "run/plan.jsonl").unlink()
     assert "damaged or missing" in inscene("funnel", scenes, code=5).stderr

@@ -436,7 +436,7 @@ def test_no_cell_opens_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     sys.addaudithook(hook)
     try:
         found = [row for _, row in read_inputs(list_inputs([str(folder)]), ())]
-        built = build(*load_recipe("gallery"))
+        built = build(*load_recipe("photos"))
         summary = engine.run(engine.plan(built, [str(folder)], str(tmp_path / "out")))
     finally:
         watching[0] = False

@@ -25,7 +25,7 @@ from inscene.dataset import forget as forgetting
 from inscene.dataset.forget import Asked, Removal, forget
 from inscene.dataset.funnel import funnel
 from inscene.dataset.ledger import Ledger
-from inscene.dataset.removal import inputs_by_row
+from inscene.dataset.rewrite import inputs_by_row
 from inscene.dataset.shards import Shard
 from inscene.dataset.sources import list_inputs
 from inscene.dataset.store import LocalStore, open_store

@@ -135,7 +135,7 @@ def test_a_short_key_is_enough(dataset: Path) -> None:
 
 
 def test_a_dataset_without_thresholds(photo_folder: Path, tmp_path: Path) -> None:
-    loaded, text = load_recipe("gallery")
+    loaded, text = load_recipe("photos")
     out = str(tmp_path / "out")
     engine.run(engine.plan(build(loaded, text), [str(photo_folder)], out))
     with pytest.raises(UsageError, match="no step of this dataset has thresholds"):

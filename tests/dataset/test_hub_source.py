@@ -145,7 +145,7 @@ def test_a_run_reads_one_version_though_the_branch_moves_on(
 ) -> None:
     repo = hub.repos["datasets/org/set"]
     repo.put_commit("first")
-    plan = engine.plan(build(*load_recipe("gallery")), [SET], str(tmp_path / "out"))
+    plan = engine.plan(build(*load_recipe("photos")), [SET], str(tmp_path / "out"))
     repo.add_commit("second", {"data/train-0.parquet": parquet({"image": [png(9)]})})
     summary = engine.run(plan)
     assert (summary.kept, summary.errors) == (8, {})
@@ -265,7 +265,7 @@ def test_large_row_groups_are_read_in_slices(
 def own(hub: LoopbackHub, photo_folder: Path, tmp_path: Path) -> Path:
     """A dataset of this tool, whole, as it is uploaded."""
     folder = tmp_path / "own"
-    built = build(*load_recipe("gallery"))
+    built = build(*load_recipe("photos"))
     engine.run(engine.plan(built, [str(photo_folder / "anna")], str(folder), limit=4))
     hub.repos["datasets/org/own"] = Repo(
         {

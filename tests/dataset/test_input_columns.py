@@ -46,7 +46,7 @@ def test_a_file_that_is_not_there_is_an_input_with_a_reason(tmp_path: Path) -> N
 
 
 def test_a_run_of_such_inputs(photo: Path, tmp_path: Path) -> None:
-    built = build(*load_recipe("gallery"))
+    built = build(*load_recipe("photos"))
     inputs = [
         image_input(name, "validation", photo, {"identity": name, "prompt": f"of {name}"})
         for name in ("b", "c", "a")

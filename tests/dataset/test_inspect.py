@@ -159,7 +159,7 @@ def test_a_download_without_its_run_folder(inner: str, write: Write) -> None:
 def ran(photo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """24 rows in 3 shards."""
     out = tmp_path_factory.mktemp("ran") / "scenes"
-    recipe, source = load_recipe("gallery", ["shard_rows=10"])
+    recipe, source = load_recipe("photos", ["shard_rows=10"])
     engine.run(engine.plan(build(recipe, source), [str(photo_folder)], str(out)))
     return out
 

@@ -26,7 +26,7 @@ def url(photo_folder: Path) -> str:
 
 
 def make(source: str, out: str) -> str:
-    recipe, text = load_recipe("gallery", ["shard_rows=7"])
+    recipe, text = load_recipe("photos", ["shard_rows=7"])
     summary = engine.run(engine.plan(build(recipe, text), [source], out))
     assert summary.kept == 24
     verdict = verify(out)
@@ -45,7 +45,7 @@ def test_urls_and_folders_give_the_same_table(url, photo_folder, tmp_path) -> No
 
 def test_a_dataset_behind_a_url_is_a_source(url, photo_folder, tmp_path) -> None:
     make(f"{url}/photos", f"{url}/scenes")
-    recipe, text = load_recipe("gallery")
+    recipe, text = load_recipe("photos")
     summary = engine.run(
         engine.plan(build(recipe, text), [f"{url}/scenes"], str(tmp_path / "again"))
     )
@@ -97,6 +97,6 @@ def test_a_dead_holder_on_this_host_is_no_obstacle(url: str) -> None:
 def test_an_unfinished_dataset_is_no_source(photo_folder: Path, tmp_path: Path) -> None:
     make(str(photo_folder), str(tmp_path / "scenes"))
     next((tmp_path / "scenes/run/records").iterdir()).unlink()
-    recipe, text = load_recipe("gallery")
+    recipe, text = load_recipe("photos")
     with pytest.raises(UsageError, match="3 of 4 shards are done"):
         engine.plan(build(recipe, text), [str(tmp_path / "scenes")], str(tmp_path / "out"))

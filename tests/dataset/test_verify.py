@@ -18,7 +18,7 @@ from inscene.recipe import load_recipe
 @pytest.fixture(scope="module")
 def sound(photo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("sound") / "out"
-    recipe, source = load_recipe("gallery", ["shard_rows=10"])
+    recipe, source = load_recipe("photos", ["shard_rows=10"])
     engine.run(engine.plan(build(recipe, source), [str(photo_folder)], str(out)))
     assert verify(str(out)).problems == []
     return out

@@ -30,9 +30,9 @@ def test_done_shards_are_not_done_again(write_recipe, photo_folder, tmp_path) ->
 
 
 def test_another_recipe_is_refused_by_its_key(photo_folder, tmp_path) -> None:
-    run("gallery", photo_folder, tmp_path / "out")
+    run("photos", photo_folder, tmp_path / "out")
     with pytest.raises(RecipeError, match=r"steps\.decode\.max_megapixels is 80\.0 there and 40"):
-        run("gallery", photo_folder, tmp_path / "out", "decode.max_megapixels=40")
+        run("photos", photo_folder, tmp_path / "out", "decode.max_megapixels=40")
 
 
 def test_other_inputs_are_refused(write_recipe, photo_folder, tmp_path) -> None:

@@ -44,7 +44,17 @@ def test_the_sheet(scenes: Path, inscene, tmp_path: Path) -> None:
 
 
 def test_a_dataset_without_faces(scenes: Path, photo_folder: Path, inscene, tmp_path: Path) -> None:
-    inscene("build", "gallery", photo_folder, "--out", tmp_path / "plain", "--limit", "2")
+    inscene(
+        "build",
+        "gallery",
+        photo_folder,
+        "--recipe",
+        "photos",
+        "--out",
+        tmp_path / "plain",
+        "--limit",
+        "2",
+    )
     with pytest.raises(UsageError, match=r"no faces with landmarks.*detect_faces"):
         write_face_sheet(open_table(str(tmp_path / "plain")), tmp_path / "x.png", 4)
     with pytest.raises(UsageError, match="a sheet is a PNG"):

@@ -25,7 +25,7 @@ TOKEN = "hf_CanaryCanaryCanaryCanaryCanary1"
 
 
 def make_scenes(photos: Path, out: Path, shard_rows: int = 4) -> Path:
-    recipe, text = load_recipe("gallery", [f"shard_rows={shard_rows}"])
+    recipe, text = load_recipe("photos", [f"shard_rows={shard_rows}"])
     engine.run(engine.plan(build(recipe, text), [str(photos)], str(out)))
     return out
 

@@ -10,9 +10,12 @@ from pydantic import Field
 
 from inscene.engine.rows import Call, Drop, Fail, Keep, Outcome, Row
 from inscene.engine.step import Step, StepContext
+from inscene.errors import RecipeError
 from inscene.faces.columns import FOUND, store_face, stored_face
+from inscene.faces.detectors import ByteImage, FaceDetector
 from inscene.faces.detectors.choice import DetectorChoice, DetectorName
 from inscene.faces.face import Face
+from inscene.faces.mapped import mapped_face, reduced
 
 Score = Annotated[float, Field(ge=0, le=1)]
 Sizes = Annotated[tuple[Annotated[int, Field(ge=32, multiple_of=32)], ...], Field(min_length=1)]
@@ -31,6 +34,9 @@ class DetectFaces(Step):
     """The detector's confidence. Default: its own."""
     sizes_px: Sizes | None = None
     """Scales to look at; larger ones find smaller faces. Default: the detector's own."""
+    look_at_px: Annotated[int, Field(ge=32)] | None = None
+    """Shorter side of what the detector sees: a larger image is reduced for it. Default: as it
+    is."""
 
     @property
     def _choice(self) -> DetectorChoice:
@@ -38,9 +44,12 @@ class DetectFaces(Step):
 
     def __post_init__(self) -> None:
         _ = self._choice  # refuses what the detector does not take
+        if self.look_at_px is not None and self.detector == "metadata":
+            raise RecipeError("the detector metadata takes no look_at_px")
 
     def fingerprint(self) -> dict[str, Any]:
-        return {"detector": self._choice.fingerprint()}
+        facts: dict[str, Any] = {"detector": self._choice.fingerprint()}
+        return facts if self.look_at_px is None else {**facts, "look_at_px": self.look_at_px}
 
     def setup(self, context: StepContext) -> Call:
         detector = self._choice.open()
@@ -58,13 +67,25 @@ class DetectFaces(Step):
                 broken = {}
             images = [row.pixels for row in rows if row.pixels is not None]
             assert len(images) == len(rows), "decode comes first"
-            found = detector.detect(images, stored)
+            found = self._find(detector, images, stored)
             return [
                 broken[index] if index in broken else _decide(row, faces)
                 for index, (row, faces) in enumerate(zip(rows, found, strict=True))
             ]
 
         return detect
+
+    def _find(
+        self, detector: FaceDetector, images: list[ByteImage], stored: list[Face | None]
+    ) -> list[list[Face]]:
+        if self.look_at_px is None:
+            return detector.detect(images, stored)
+        seen = [reduced(image, self.look_at_px) for image in images]
+        found = detector.detect([image for image, _ in seen], stored)
+        return [
+            [mapped_face(face, 1 / scale) for face in faces]
+            for faces, (_, scale) in zip(found, seen, strict=True)
+        ]
 
 
 def _decide(row: Row, faces: list[Face]) -> Outcome:

@@ -1,0 +1,1 @@
+"""Photographs of people curated into scenes: steps, tables, duplicates and splits."""

@@ -1,0 +1,1 @@
+"""Steps of curation: each scores, then decides."""

@@ -1,0 +1,1 @@
+"""RAW captures: developed into sRGB by LibRaw, in a process that may die."""
