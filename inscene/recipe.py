@@ -205,6 +205,12 @@ def _overridden(data: dict[str, Any], override: str) -> dict[str, Any]:
     step, dot, param = path.partition(".")
     leave_out = not dot and value is None and path not in _HEAD_KEYS
     if not dot and not leave_out:
+        if _is_step(data, path):
+            raise RecipeError(
+                f"--set {override!r}: {path!r} is a step",
+                next_step=f"Set one of its parameters, {path}.NAME=VALUE, or leave it out, "
+                f"{path}=null.",
+            )
         if path not in _HEAD_KEYS or path == "steps":
             settable = [key for key in _HEAD_KEYS if key != "steps"]
             raise RecipeError(
@@ -236,6 +242,12 @@ def _overridden(data: dict[str, Any], override: str) -> dict[str, Any]:
         for section, part in specs.items()
     }
     return {**data, **{section: part for section, part in changed.items() if part}}
+
+
+def _is_step(data: Mapping[str, Any], name: str) -> bool:
+    sections = (data.get(section) for section in ("steps", "closing"))
+    specs = [spec for part in sections if isinstance(part, list) for spec in part]
+    return any(spec == name or (isinstance(spec, dict) and name in spec) for spec in specs)
 
 
 def _others(specs: Sequence[object], step: str) -> list[object]:

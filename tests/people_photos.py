@@ -8,7 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import IFDRational
 from skimage import data
 from synthetic_photos import synthetic_photo
@@ -68,7 +68,7 @@ def with_all_metadata(path: Path, image: np.ndarray) -> Path:
         buffer,
         "JPEG",
         quality=95,
-        exif=exif.tobytes(),
+        exif=_with_thumbnail(exif.tobytes(), image),
         icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
         comment=f"{CANARY} comment",
         xmp=f"<x:xmpmeta xmlns:x='adobe:ns:meta/'>{CANARY}</x:xmpmeta>".encode(),
@@ -79,3 +79,38 @@ def with_all_metadata(path: Path, image: np.ndarray) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(jpeg[:2] + segment + jpeg[2:] + f"{CANARY} behind the end".encode())
     return path
+
+
+def thumbnail_of(data: bytes) -> bytes | None:
+    """The JPEG that the EXIF of an image holds, as other tools find it."""
+    image = Image.open(io.BytesIO(data))
+    directory = image.getexif().get_ifd(ExifTags.IFD.IFD1)
+    if _OFFSET not in directory:
+        return None
+    start = directory[_OFFSET]  # from the TIFF header on, behind "Exif\0\0"
+    return bytes(image.info["exif"][6:][start : start + directory[_LENGTH]])
+
+
+_COMPRESSION, _OFFSET, _LENGTH = 0x0103, 0x0201, 0x0202
+
+
+def _with_thumbnail(exif: bytes, image: np.ndarray) -> bytes:
+    """EXIF whose second directory (IFD1) is a thumbnail: Pillow reads it and does not write it."""
+    small = Image.fromarray(image)
+    small.thumbnail((160, 160))
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", comment=f"{CANARY} thumbnail")
+    jpeg = buffer.getvalue()
+    name, tiff = exif[:6], bytearray(exif[6:])
+    order = "<" if tiff[:2] == b"II" else ">"
+    (first,) = struct.unpack_from(order + "I", tiff, 4)
+    (entries,) = struct.unpack_from(order + "H", tiff, first)
+    tiff += b"\0" * (len(tiff) % 2)
+    struct.pack_into(order + "I", tiff, first + 2 + 12 * entries, len(tiff))  # where the next is
+    behind = len(tiff) + 2 + 3 * 12 + 4
+    tiff += struct.pack(order + "H", 3)
+    tiff += struct.pack(order + "HHIHxx", _COMPRESSION, 3, 1, 6)  # 6: JPEG
+    tiff += struct.pack(order + "HHII", _OFFSET, 4, 1, behind)
+    tiff += struct.pack(order + "HHII", _LENGTH, 4, 1, len(jpeg))
+    tiff += struct.pack(order + "I", 0)
+    return name + bytes(tiff) + jpeg

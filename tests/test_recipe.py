@@ -62,6 +62,7 @@ def test_overrides(tmp_path: Path) -> None:
         ("sede=1", "Did you mean 'seed'"),
         ("decod.max_megapixels=1", "Did you mean 'decode'"),
         ("decode.max_megapixel=1", "Did you mean 'max_megapixels'"),
+        ("decode=nul", r"'decode' is a step.*decode\.NAME=VALUE.*decode=null"),
     ):
         with pytest.raises(RecipeError, match=words):
             load(tmp_path, GOOD, override)

@@ -45,14 +45,18 @@ def gallery(
     --recipe photos takes all photos as they are.
     """
     from inscene.gallery.inputs import Rights
+    from inscene.gallery.needs import lacking
     from inscene.gallery.plan import plan_gallery
 
     options = RunOptions(out, set_ or [], limit, seed, executor, workers, ray_address, plan, json)
     rights = Rights(sidecar, licence, consent)
-    planned = plan_gallery(built_recipe(recipe or "gallery", options), source, rights, out, limit)
+    built = built_recipe(recipe or "gallery", options)
+    missing = lacking(built) if plan else None
+    to_run = missing is None or not missing.weights  # a plan to look at needs no weights
+    planned = plan_gallery(built, source, rights, out, limit, to_run=to_run)
     for note in rights.notes() if limit is None else ():
-        say(note)
-    execute_plan(planned, options)
+        say(f"note: {note}")
+    execute_plan(planned, options, missing)
 
 
 @app.command("face-pairs")

@@ -45,17 +45,20 @@ def cc12m(
     from inscene.dataset.sources import list_inputs
     from inscene.engine import run as engine
     from inscene.gallery.inputs import Rights
-    from inscene.gallery.needs import check_weights
+    from inscene.gallery.needs import check_weights, lacking
 
     options = RunOptions(out, set_ or [], limit, seed, executor, workers, ray_address, plan, json)
     built = built_recipe(recipe or "cc12m", options)
-    check_weights(built)
+    missing = lacking(built) if plan else None
+    to_run = missing is None or not missing.weights  # a plan to look at needs no weights
+    if to_run:
+        check_weights(built)
     rights = Rights(sidecar, licence, consent)
 
     def listing(sources: Sequence[str], needs: Sequence[str]) -> list[Input]:
         return rights.described(list_inputs(sources, needs), sources)
 
-    planned = engine.plan(built, source, out, limit, listing=listing)
+    planned = engine.plan(built, source, out, limit, listing=listing, to_run=to_run)
     for note in rights.notes() if limit is None else ():
-        say(note)
-    execute_plan(planned, options)
+        say(f"note: {note}")
+    execute_plan(planned, options, missing)

@@ -12,6 +12,7 @@ from inscene.errors import InsceneError
 
 if TYPE_CHECKING:
     from inscene.engine.run import Plan, Summary
+    from inscene.gallery.needs import Lacking
 
 
 def say(message: str = "") -> None:
@@ -31,26 +32,46 @@ def report_error(error: InsceneError) -> None:
             say(f"  {line}")
 
 
-def print_plans(plans: Sequence[Plan], as_json: bool) -> None:
-    """What would be done; as JSON one object, or a list where there are several runs."""
+def print_plans(plans: Sequence[Plan], as_json: bool, missing: Lacking | None = None) -> None:
+    """What would be done; as JSON one object, or a list where there are several runs. With
+    ``missing`` also which weights they lack: the recipe's hash is then not known yet."""
+    lacks = missing is not None and bool(missing.weights)
     if as_json:
-        facts = [_plan_facts(plan) for plan in plans]
+        facts = [_plan_facts(plan, missing) for plan in plans]
         print_json(facts[0] if len(facts) == 1 else facts)
         return
     for plan in plans:
         recipe = plan.built.recipe
-        print(f"{recipe.name}: {plan.inputs} inputs in {len(plan.shards)} shards → {plan.out}")
+        inputs, shards = _count(plan.inputs, "input"), _count(len(plan.shards), "shard")
+        print(f"{recipe.name}: {inputs} in {shards} → {plan.out}")
         print(f"steps: {' → '.join(name for name, _ in plan.built.steps)}")
         if plan.built.closing:
             print(f"then, over all rows: {' → '.join(name for name, _ in plan.built.closing)}")
-        print(f"recipe hash: {plan.built.hash[:16]}")
+        if not lacks:
+            print(f"recipe hash: {plan.built.hash[:16]}")
+    if missing is not None:
+        from inscene.cli.missing_weights import print_missing
+
+        print_missing(missing.weights)
+        if lacks:
+            print(f"  {missing.in_words}")
+            print(f"  Or, for a dataset without: {' '.join(missing.ways)}")
 
 
-def _plan_facts(plan: Plan) -> dict[str, Any]:
-    return {
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _plan_facts(plan: Plan, missing: Lacking | None) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    if missing is not None:
+        facts["missing_weights"] = list(missing.names)
+        facts["download_bytes"] = missing.download_bytes
+        facts["without_weights"] = list(missing.ways)
+    return facts | {
         "out": plan.out,
         "recipe": plan.built.recipe.name,
-        "recipe_hash": plan.built.hash,
+        "recipe_hash": None if facts.get("missing_weights") else plan.built.hash,
         "makes": plan.built.recipe.makes,
         "steps": [name for name, _ in plan.built.steps],
         "closing": [name for name, _ in plan.built.closing],

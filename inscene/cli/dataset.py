@@ -44,8 +44,9 @@ def verify(
         for problem in problems:
             print(f"problem: {problem}")
         state = "sound" if not problems else f"{len(problems)} problems"
+        shards = f"{verdict.shards} shard{'' if verdict.shards == 1 else 's'}"
         print(
-            f"{dataset}: {verdict.kind}, {state} · {verdict.shards} shards · {verdict.inputs} "
+            f"{dataset}: {verdict.kind}, {state} · {shards} · {verdict.inputs} "
             f"inputs = {verdict.kept} kept + {verdict.dropped} dropped + {verdict.errors} errors "
             f"· {verdict.rows} rows"
         )

@@ -15,6 +15,7 @@ from inscene.errors import ExitCode, InterruptedRunError
 if TYPE_CHECKING:
     from inscene.engine.registry import BuiltRecipe
     from inscene.engine.run import Plan, Summary, Workers
+    from inscene.gallery.needs import Lacking
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,13 @@ def built_recipe(recipe_name: str, options: RunOptions) -> BuiltRecipe:
     return build(*load_recipe(recipe_name, overrides))
 
 
-def execute_plan(plan: Plan, options: RunOptions) -> None:
-    """Run and report, or only say what would be done; exits with 1 where samples had errors."""
+def execute_plan(plan: Plan, options: RunOptions, missing: Lacking | None = None) -> None:
+    """Run and report, or only say what would be done, with the weights that are missing for it;
+    exits with 1 where samples had errors."""
     from inscene.engine import run as engine
 
     if options.plan_only:
-        print_plans([plan], options.as_json)
+        print_plans([plan], options.as_json, missing)
         return
     workers = engine.Workers(options.executor.value, options.workers, options.ray_address)
     summary = run_shown(plan, workers, plan.built.recipe.name)

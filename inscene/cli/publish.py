@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from inscene.hub.publish import Outcome
 
 SHOWN = 20
+_IN_SPITE = "Publish in spite of (the card says so)"
 
 
 def publish(
@@ -65,11 +66,35 @@ def publish(
         ),
     ] = None,
     allow_unknown_licence: Annotated[
-        bool, typer.Option("--allow-unknown-licence", help="The card then says so; as with all.")
+        bool,
+        typer.Option(
+            "--allow-unknown-licence",
+            help="Rows whose licence is not known.",
+            rich_help_panel=_IN_SPITE,
+        ),
     ] = False,
-    allow_unknown_consent: Annotated[bool, typer.Option("--allow-unknown-consent")] = False,
-    allow_image_metadata: Annotated[bool, typer.Option("--allow-image-metadata")] = False,
-    allow_local_paths: Annotated[bool, typer.Option("--allow-local-paths")] = False,
+    allow_unknown_consent: Annotated[
+        bool,
+        typer.Option(
+            "--allow-unknown-consent",
+            help="Rows without a basis of consent.",
+            rich_help_panel=_IN_SPITE,
+        ),
+    ] = False,
+    allow_image_metadata: Annotated[
+        bool,
+        typer.Option(
+            "--allow-image-metadata",
+            help="EXIF and the like in images; never GPS.",
+            rich_help_panel=_IN_SPITE,
+        ),
+    ] = False,
+    allow_local_paths: Annotated[
+        bool,
+        typer.Option(
+            "--allow-local-paths", help="Absolute paths in texts.", rich_help_panel=_IN_SPITE
+        ),
+    ] = False,
     replace: Annotated[
         bool, typer.Option("--replace", help="Remove data there that inscene did not publish.")
     ] = False,

@@ -15,6 +15,10 @@ from inscene.cli.execute import RunOptions, built_recipe, execute_plan
 
 if TYPE_CHECKING:
     from inscene.dataset.sources import Input
+    from inscene.engine.run import Plan
+
+NAMED = 3
+"""People in a note, at most."""
 
 
 def raw(
@@ -76,5 +80,25 @@ def raw(
     built = built_recipe(recipe or "raw", options)
     planned = engine.plan(built, source, out, limit, listing=listing)
     for note in rights.notes() if limit is None else ():
-        say(note)
+        say(f"note: {note}")
+    for note in _strangers(planned):
+        say(f"note: {note}")
     execute_plan(planned, options)
+
+
+def _strangers(planned: Plan) -> list[str]:
+    """Of whom the references have nothing: most often a sub-folder that is named otherwise."""
+    from inscene.raw.steps.references import References
+
+    columns = (dict(entry.columns) for _, inputs in planned.shards for entry in inputs)
+    people = {str(one["identity"]) for one in columns if one.get("identity")}
+    notes = []
+    for _, step in planned.built.steps:
+        if isinstance(step, References) and (unknown := step.strangers(people)):
+            named = ", ".join(repr(one) for one in unknown[:NAMED])
+            more = f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else ""
+            notes.append(
+                f"{step.dataset}: no photo of {named}{more}, of {len(people)} captured; people "
+                "are matched by the names of their sub-folders"
+            )
+    return notes

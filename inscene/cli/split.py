@@ -11,7 +11,7 @@ import typer
 from inscene.cli import options as opt
 from inscene.cli.console import print_json, say
 from inscene.cli.execute import RunOptions, built_recipe, run_shown
-from inscene.errors import ExitCode
+from inscene.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from inscene.gallery.split_run import SplitPlan
@@ -60,6 +60,12 @@ def split(
     """
     from inscene.engine import run as engine
     from inscene.gallery.split_run import STEP, plan_split
+
+    if others is not None and list_ is None:
+        raise UsageError("--others is for whoever --list does not name, and there is no --list")
+    shares = [name for name, value in (("--val", val), ("--test", test)) if value is not None]
+    if list_ is not None and shares:
+        raise UsageError(f"--list and {shares[0]} exclude each other")
 
     given = {"val": val, "test": test, "others": others, "max_distance": max_distance}
     overrides = [

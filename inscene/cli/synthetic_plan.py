@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from inscene.cli.console import print_json
+from inscene.cli.missing_weights import print_missing
 
 if TYPE_CHECKING:
     from inscene.cli.execute import RunOptions
@@ -45,7 +46,7 @@ def show_plan(
         print(line)
     for one in estimates:
         _print_estimate(one)
-    _print_weights(missing)
+    print_missing(missing)
     _print_licences(accepting)
 
 
@@ -154,36 +155,6 @@ def _print_estimate(one: Estimate) -> None:
             "same command with --limit 16, then say --seconds-per-image."
         )
     print(f"disk: about {in_words(one.disk_bytes)} of scenes ({in_words(one.scene_bytes)} each)")
-
-
-def _print_weights(missing: list[Weight]) -> None:
-    from inscene.doctor.machine import free_disk_bytes
-    from inscene.weights.folder import weights_folder
-    from inscene.weights.sizes import in_words
-
-    if not missing:
-        print("weights: all here")
-        return
-    size = sum(weight.download_bytes for weight in missing)
-    free = free_disk_bytes(weights_folder())
-    short = "" if free > size else ": too little"
-    print(
-        f"weights missing: {len(missing)}, {in_words(size)} to download; {in_words(free)} free in "
-        f"{weights_folder()}{short}"
-    )
-    wide = max(len(weight.name) for weight in missing)
-    for weight in missing:
-        gated = ", gated" if weight.gated else ""
-        print(
-            f"  {weight.name:<{wide}}  {in_words(weight.download_bytes or None):>7}  "
-            f"{weight.licence.name}{gated}"
-        )
-    for weight in missing:
-        if weight.gated:
-            print(
-                f"  Accept the licence at https://huggingface.co/{weight.repo}, then: hf auth login"
-            )
-    print(f"  Run: inscene weights pull {' '.join(weight.name for weight in missing)}")
 
 
 def _print_licences(accepting: list[Weight]) -> None:

@@ -21,6 +21,8 @@ from inscene.errors import RecipeError, UsageError, VerificationError
 from inscene.recipe import content_hash
 
 RECIPE, PLAN = "run/recipe.json", "run/plan.jsonl"
+PUBLISHED = "inscene.json"
+"""What :mod:`inscene.hub` puts beside the tables that it publishes."""
 
 
 class Ledger:
@@ -114,6 +116,13 @@ class Ledger:
 
     def _must_exist(self) -> None:
         if not self.exists():
+            if self.store.size(PUBLISHED) is not None:
+                raise UsageError(
+                    "is a published copy of a dataset",
+                    where=self.store.root,
+                    why="The records of the run stay with the dataset that was published.",
+                    next_step="Name that one, on the machine where it was made.",
+                )
             raise UsageError(
                 "is not a dataset of inscene",
                 where=self.store.root,

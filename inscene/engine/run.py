@@ -124,10 +124,11 @@ def plan(
     limit: int | None = None,
     split: str | None = None,
     listing: Callable[[Sequence[str], Sequence[str]], list[Input]] = list_inputs,
+    to_run: bool = True,
 ) -> Plan:
     """What a run would do. ``limit`` takes the first inputs by id; ``split`` leaves out those of
     which the source says that they are of another one. ``listing`` finds the inputs of the sources,
-    with the image columns that they need."""
+    with the image columns that they need. ``to_run`` as in :func:`plan_inputs`."""
     must_differ(sources, out)
     needs = sorted({column for _, step in built.steps for column in step.takes})
     inputs = listing(sources, needs)
@@ -135,7 +136,7 @@ def plan(
         inputs = [entry for entry in inputs if entry.split in (None, split)]
         if not inputs:
             raise UsageError(f"has nothing of the split {split!r}", where=", ".join(sources))
-    planned = plan_inputs(built, inputs, out, limit)
+    planned = plan_inputs(built, inputs, out, limit, to_run=to_run)
     forgotten = NONE
     for source in sources:
         forgotten = forgotten.with_more(tombstones_of_source(source).entries)
@@ -152,10 +153,17 @@ def must_differ(sources: Sequence[str], out: str) -> None:
 
 
 def plan_inputs(
-    built: BuiltRecipe, inputs: Sequence[Input], out: str, limit: int | None = None
+    built: BuiltRecipe,
+    inputs: Sequence[Input],
+    out: str,
+    limit: int | None = None,
+    *,
+    to_run: bool = True,
 ) -> Plan:
     """What a run would do with these inputs, whose ids must differ: for inputs that are no listing
-    of a folder, as the jobs of a generator are. ``limit`` takes the first by id."""
+    of a folder, as the jobs of a generator are. ``limit`` takes the first by id. Not ``to_run`` is
+    to be looked at: the shards have no recipe hash in their ids, which may need weights that are
+    not here."""
     recipe = built.recipe
     inputs = sorted(inputs, key=lambda entry: entry.id)[:limit]
     for one, other in itertools.pairwise(inputs):
@@ -165,7 +173,7 @@ def plan_inputs(
         step.check([entry.id for entry in inputs])
     shards = plan_shards(
         inputs,
-        recipe_hash=built.hash,
+        recipe_hash=built.hash if to_run else "",
         default_split=recipe.split,
         shard_rows=recipe.shard_rows,
     )

@@ -2,34 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from inscene.engine.registry import BuiltRecipe
 from inscene.weights.locate import MissingWeightError
-from inscene.weights.manifest import load_manifest
+from inscene.weights.manifest import Weight, load_manifest
 from inscene.weights.sizes import in_words
 from inscene.weights.survey import survey
+
+
+@dataclass(frozen=True)
+class Lacking:
+    """Weights that steps need and that are not on this machine."""
+
+    weights: tuple[Weight, ...]
+    by_step: Mapping[str, tuple[str, ...]]
+    """Step -> names of those that it lacks."""
+    ways: tuple[str, ...]
+    """How to do without them, an option for each of these steps."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(weight.name for weight in self.weights)
+
+    @property
+    def download_bytes(self) -> int:
+        return sum(weight.download_bytes for weight in self.weights)
+
+    @property
+    def in_words(self) -> str:
+        needed = (f"{step} needs {', '.join(names)}" for step, names in self.by_step.items())
+        return f"The step {'; '.join(needed)}."
+
+
+def lacking(built: BuiltRecipe) -> Lacking:
+    """At a glance: no hashes, and nothing is opened."""
+    manifest = load_manifest()
+    missing: dict[str, Weight] = {}
+    by_step: dict[str, tuple[str, ...]] = {}
+    ways = []
+    for name, step in built.steps:
+        wanted = manifest.with_needs(getattr(step, "needs_weights", ()))
+        of_step = [one.weight for one in survey(wanted) if not one.is_here]
+        if of_step:
+            missing |= {weight.name: weight for weight in of_step}
+            by_step[name] = tuple(weight.name for weight in of_step)
+            ways.append(getattr(step, "without_weights", f"--set {name}=null"))
+    return Lacking(tuple(missing.values()), by_step, tuple(ways))
 
 
 def check_weights(built: BuiltRecipe) -> None:
     """Raise ``MissingWeightError`` where a step lacks weights: which, how to get them, and how to
     do without, which is then part of the recipe that the dataset records."""
-    manifest = load_manifest()
-    lacking: dict[str, list[str]] = {}
-    ways = []
-    for name, step in built.steps:
-        wanted = manifest.with_needs(getattr(step, "needs_weights", ()))
-        missing = [one.weight.name for one in survey(wanted) if not one.is_here]
-        if missing:
-            lacking[name] = missing
-            ways.append(getattr(step, "without_weights", f"--set {name}=null"))
-    if not lacking:
+    missing = lacking(built)
+    if not missing.weights:
         return
-    names = list(dict.fromkeys(one for missing in lacking.values() for one in missing))
-    size = in_words(sum(manifest[name].download_bytes for name in names) or None)
-    needed = "; ".join(f"{step} needs {', '.join(missing)}" for step, missing in lacking.items())
     raise MissingWeightError(
         "weights are not on this machine",
         where=built.recipe.name,
-        why=f"The step {needed}. {size} to download.",
-        next_step=f"Run: inscene weights pull {' '.join(names)}\n"
-        f"  Or, for a dataset without: {' '.join(ways)}",
+        why=f"{missing.in_words} {in_words(missing.download_bytes or None)} to download.",
+        next_step=f"Run: inscene weights pull {' '.join(missing.names)}\n"
+        f"  Or, for a dataset without: {' '.join(missing.ways)}",
     )

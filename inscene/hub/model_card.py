@@ -61,14 +61,15 @@ def publish_checkpoint(
     method: str | None = None,
     private: bool = True,
 ) -> str:
-    """Upload a checkpoint, then its card, which is last here too; the card's commit. What is there
-    already is not sent again, and makes no commit."""
+    """Upload a checkpoint, then its card; the card's commit. What is there already is not sent
+    again, and makes no commit. A new repository is private until all of it is there; one that is
+    public stays so."""
     from inscene.face2scene.hub_repo import push
     from inscene.hub.client import asked, connect
 
     card = checkpoint_card(checkpoint, results, statement, method=method).encode()
     api = connect()
-    push(checkpoint, statement.repo, private=private)
+    push(checkpoint, statement.repo)
     commit = asked(
         statement.repo,
         lambda: api.upload_file(
@@ -78,6 +79,8 @@ def publish_checkpoint(
             commit_message="Card",
         ),
     )
+    if not private and asked(statement.repo, lambda: api.model_info(statement.repo)).private:
+        asked(statement.repo, lambda: api.update_repo_settings(statement.repo, private=False))
     return str(commit.commit_url)
 
 

@@ -153,8 +153,9 @@ def _send(package: Package, goal: Goal, started: Started, say: Say) -> Outcome:
         at, private, gated = head(api, repo), True, False
     else:
         at, private, gated = remote.commit, remote.private, remote.gated
-    sent = started("upload", plan.data.bytes + plan.card.bytes, 0)
     new = bool(plan.data or plan.card)
+    size = plan.data.bytes + plan.card.bytes
+    sent = started("upload", size, 0) if size else lambda _: None
     if plan.data:
         title = f"{package.staged.rows} rows, {package.content[:12]}"
         at = upload.send(api, repo, plan.data, at, title, sent)

@@ -21,6 +21,7 @@ SCORE_WORDS = {
     "identity_max": ("Likeness to the nearest reference", "cosine"),
     "face_score": ("Face detector's confidence", "0 to 1"),
     "identity_score": ("Identity score", "cosine to the reference"),
+    "iso": ("ISO", ""),
     "width": ("Width", "px"),
     "height": ("Height", "px"),
     "restore_s": ("Time to restore", "s"),

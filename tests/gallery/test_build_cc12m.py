@@ -281,6 +281,10 @@ def test_missing_weights_say_how_to_do_without(
     assert code == 4
     assert "inscene weights pull" in said
     assert "iqa=null" in said
+    code, said = run(tars, "--out", tmp_path / "out", "--plan")
+    assert code == 0
+    assert "weights missing: 3, " in said
+    assert "Or, for a dataset without: --set iqa=null" in said
     assert not (tmp_path / "out").exists()
 
 

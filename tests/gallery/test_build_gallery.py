@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +14,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from loopback.pulled import pulled
-from people_photos import CANARY, NO_MODELS, SMALL, person, photo, save, with_all_metadata
+from people_photos import (
+    CANARY,
+    NO_MODELS,
+    SMALL,
+    person,
+    photo,
+    save,
+    thumbnail_of,
+    with_all_metadata,
+)
 from PIL import Image
 from synthetic_photos import synthetic_photo
 from tiny_weights.insightface_packs import paint_face
@@ -177,6 +188,10 @@ def test_nothing_of_a_photos_metadata_is_written(tmp_path: Path) -> None:
     with_all_metadata(tmp_path / "in" / "anna" / "dropped.jpg", photo(seed=2))
     source = (tmp_path / "in" / "anna" / "kept.jpg").read_bytes()
     assert source.count(CANARY.encode()) >= 10
+    small = thumbnail_of(source)
+    assert small is not None
+    assert CANARY.encode() in small
+    assert max(Image.open(io.BytesIO(small)).size) == 160
     assert {"EXIF", "GPS", "XMP"} <= {one.split()[0] for one in metadata_of(source)}
     out = tmp_path / "out"
     made(tmp_path / "in", out, *NO_MODELS)
@@ -184,6 +199,7 @@ def test_nothing_of_a_photos_metadata_is_written(tmp_path: Path) -> None:
     (kept,), (dropped,) = rows(out).values(), rows(out, "drops").values()
     for cell in (kept["image"], dropped["thumbnail"]):
         assert metadata_of(cell["bytes"]) == []
+        assert thumbnail_of(cell["bytes"]) is None
         assert CANARY.encode() not in cell["bytes"]
         assert not Image.open(io.BytesIO(cell["bytes"])).getexif()
     for part in ("data", "drops"):
@@ -205,6 +221,37 @@ def test_without_weights_the_error_names_both_ways(
     assert "inscene weights pull buffalo_l musiq clip-rn50 maniqa" in said
     assert "--set people.keep=largest --set iqa=null" in said
     assert not (tmp_path / "out").exists()
+
+
+def test_a_plan_needs_no_weights(
+    photos: Path, tmp_path: Path, inscene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INSCENE_WEIGHTS", str(tmp_path / "none"))
+    monkeypatch.delenv("INSCENE_WEIGHTS_MANIFEST", raising=False)
+    plan = ["build", "gallery", photos, "--out", tmp_path / "out", "--plan"]
+    shown = inscene(*plan).stdout
+    assert f"gallery: {len(FATES) + len(KEPT)} inputs in 1 shard → " in shown
+    assert "steps: decode → min_size → detect_faces → people → " in shown
+    assert re.search(r"weights missing: 4, 1\.\d GB to download; [\d.]+ .B free in ", shown)
+    assert re.search(r"  maniqa +543 MB  Apache-2.0\n", shown)
+    assert "Run: inscene weights pull buffalo_l musiq clip-rn50 maniqa" in shown
+    assert "The step people needs buffalo_l; iqa needs musiq, clip-rn50, maniqa." in shown
+    assert "without: --set people.keep=largest --set iqa=null" in shown
+    assert "recipe hash" not in shown  # it is taken of the weights too
+
+    facts = json.loads(inscene(*plan, "--json").stdout)
+    assert (facts["recipe_hash"], facts["without_weights"][-1]) == (None, "--set iqa=null")
+    without = [part for one in NO_MODELS for part in ("--set", one)]
+    facts = json.loads(inscene(*plan, *without, "--json").stdout)
+    assert (facts["missing_weights"], facts["download_bytes"]) == ([], 0)
+    assert len(facts["recipe_hash"]) == 64
+    assert "weights: all here" in inscene(*plan, *without).stdout
+
+    other = ("--set", "detect_faces.detector=yolov8-face", "--set", "people.detector=scrfd")
+    shown = inscene(*plan, *other).stdout
+    assert "The step detect_faces needs yolov8n-face; people needs buffalo_l; iqa" in shown
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "none").exists()
 
 
 def test_the_command_line(inscene, photos: Path, tmp_path: Path) -> None:

@@ -279,6 +279,20 @@ def test_a_contradicting_list_ends_it(scenes: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--others", "train"), "--others is for whoever --list does not name"),
+        (("--list", "l.csv", "--test", "0.2"), "--list and --test exclude each other"),
+    ],
+)
+def test_options_that_would_do_nothing(
+    scenes: Path, tmp_path: Path, options: tuple[str, ...], said: str
+) -> None:
+    assert said in split(scenes, "--out", tmp_path / "out", *options, code=2)
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_cannot_be_split(scenes: Path, tmp_path: Path) -> None:
     assert "Datasets of scenes and of pairs" in split(
         scenes.parent / "photos", "--out", tmp_path / "out", code=2

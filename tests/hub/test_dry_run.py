@@ -66,6 +66,14 @@ def test_a_dry_run_after_it_sends_nothing(hub, scenes, command) -> None:
     assert again["unchanged"] == len(first["send"])
 
 
+def test_nothing_to_upload_is_not_announced(hub, scenes, tmp_path) -> None:
+    line = ["publish", str(scenes), "--repo", REPO, "--contact", "me@home.org",
+            "--staging", str(tmp_path / "staging"), *ALLOWED]  # fmt: skip
+    first, second = (CliRunner().invoke(app, line) for _ in range(2))
+    assert "upload" in first.stderr
+    assert "upload" not in second.stderr
+
+
 def test_a_dry_run_without_a_login(hub, scenes, command, monkeypatch, tmp_path) -> None:
     from huggingface_hub import constants
 
@@ -123,6 +131,22 @@ def test_what_is_no_dataset(hub, tmp_path, command) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="is not a dataset of inscene"):
         command(tmp_path / "empty")
+
+
+def test_every_flag_is_legible_on_a_narrow_terminal(monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = CliRunner().invoke(app, ["publish", "--help"]).stdout
+    for name in ("unknown-licence", "unknown-consent", "image-metadata", "local-paths"):
+        assert f"--allow-{name}" in text
+
+
+def test_a_published_copy_has_no_records(hub, scenes, command, tmp_path) -> None:
+    command(scenes)
+    for name in ("inscene.json", "tombstones.json"):
+        (tmp_path / name).write_bytes(hub.repos[HERE].files[name])
+    for dataset in (f"hf://{HERE}", str(tmp_path)):
+        with pytest.raises(UsageError, match="is a published copy of a dataset"):
+            raise CliRunner().invoke(app, ["verify", dataset]).exception or AssertionError
 
 
 def test_two_at_once(hub, scenes, tmp_path, command) -> None:

@@ -214,6 +214,26 @@ def test_a_checkpoint_on_the_hub(checkpoint: Path, results: Path, hub: LoopbackH
     assert b"model-index" in repo.files["README.md"]
 
 
+def test_public_is_last_and_may_come_later(
+    checkpoint: Path, results: Path, hub: LoopbackHub
+) -> None:
+    def public(repo: str) -> bool:
+        statement = Statement(repo, "me@home.org")
+        publish_checkpoint(checkpoint, [], statement, private=False)
+        return not hub.repos[repo].private
+
+    publish_checkpoint(checkpoint, [], Statement("org/later", "me@home.org"))
+    assert hub.repos["org/later"].private
+    hub.requests.clear()
+    assert public("org/later")
+    assert public("org/at-once")
+    stages = hub.stages()
+    assert stages.count("settings") == 2
+    assert stages[-1] == "settings"
+    publish_checkpoint(checkpoint, [], Statement("org/at-once", "me@home.org"))
+    assert not hub.repos["org/at-once"].private
+
+
 def test_the_command(tmp_path: Path, results: Path, hub: LoopbackHub) -> None:
     folder = tmp_path / "tiny"
     Face2ScenePipeline.from_family("tiny").save_pretrained(folder)

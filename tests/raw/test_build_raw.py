@@ -94,6 +94,7 @@ def dataset(captures: Path, gallery: Path, tmp_path_factory: pytest.TempPathFact
         "build", "raw", captures, "--out", out, "--references", gallery, "--json", code=1
     )
     summary = json.loads(done.stdout)
+    assert f"note: {gallery}: no photo of 'bert', of 2 captured; people are matched" in done.stderr
     assert (summary["inputs"], summary["kept"]) == (6, 5)
     assert summary["errors"] == {"develop/image_truncated": 1}
     assert verify(str(out)).problems == []

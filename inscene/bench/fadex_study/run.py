@@ -12,6 +12,7 @@ from inscene.dataset.sources import Input, list_inputs
 from inscene.dataset.store import open_store
 from inscene.doctor.machine import version_of
 from inscene.errors import MachineError, UsageError
+from inscene.quiet import only_errors
 
 if TYPE_CHECKING:
     from inscene.bench.fadex_study.report import Report
@@ -64,8 +65,9 @@ def run(planned: Planned, display: Display | None = None) -> Report:
         raise MachineError(
             f"FaDeX needs {', '.join(missing)}", next_step="Run: pip install 'inscene[restore]'"
         )
-    from inscene.bench.fadex_study.codes import load_encoder
-    from inscene.bench.fadex_study.measure import measure
+    with only_errors("bitsandbytes"):
+        from inscene.bench.fadex_study.codes import load_encoder
+        from inscene.bench.fadex_study.measure import measure
     from inscene.bench.fadex_study.report import Report
 
     encoder = load_encoder(planned.checkpoint)

@@ -46,6 +46,11 @@ class DetectorChoice:
         return _opened(self, self._weight_hash)
 
     @property
+    def needs_weights(self) -> tuple[str, ...]:
+        """By their names in ``manifests/weights.yaml``; none where its package brings them."""
+        return (self.place[0],) if _KNOWN[self.name].weights is not None else ()
+
+    @property
     def _weight_hash(self) -> str | None:
         return hash_of(*self.place) if _KNOWN[self.name].weights is not None else None
 

@@ -47,6 +47,16 @@ class DetectFaces(Step):
         if self.look_at_px is not None and self.detector == "metadata":
             raise RecipeError("the detector metadata takes no look_at_px")
 
+    @property
+    def needs_weights(self) -> tuple[str, ...]:
+        """All that it needs, by their names in ``manifests/weights.yaml``."""
+        return self._choice.needs_weights
+
+    @property
+    def without_weights(self) -> str:
+        """How to do without them."""
+        return "--set detect_faces.detector=mtcnn"
+
     def fingerprint(self) -> dict[str, Any]:
         facts: dict[str, Any] = {"detector": self._choice.fingerprint()}
         return facts if self.look_at_px is None else {**facts, "look_at_px": self.look_at_px}

@@ -56,8 +56,10 @@ class People(Step):
 
     @property
     def needs_weights(self) -> tuple[str, ...]:
-        """All that it needs, by their names in ``manifests/weights.yaml``; but the detector's."""
-        return (EMBEDDERS[self.embedder].weight,) if self.keep == "most_alike" else ()
+        """All that it needs, by their names in ``manifests/weights.yaml``."""
+        if self.keep == "largest":
+            return ()
+        return EMBEDDERS[self.embedder].weight, *DetectorChoice(self.detector).needs_weights
 
     @property
     def without_weights(self) -> str:

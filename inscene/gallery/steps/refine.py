@@ -38,6 +38,16 @@ class RefineFace(Step):
     def __post_init__(self) -> None:
         _ = self._choice  # refuses what the detector does not take
 
+    @property
+    def needs_weights(self) -> tuple[str, ...]:
+        """All that it needs, by their names in ``manifests/weights.yaml``."""
+        return self._choice.needs_weights
+
+    @property
+    def without_weights(self) -> str:
+        """How to do without them."""
+        return "--set refine_face.detector=mtcnn"
+
     def fingerprint(self) -> dict[str, Any]:
         return {"detector": self._choice.fingerprint(), "min_overlap": self.min_overlap}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -31,6 +31,12 @@ class References(Step):
             # A worker may have another working directory.
             absolute = str(Path(self.dataset).expanduser().absolute())
             object.__setattr__(self, "dataset", absolute)
+
+    def strangers(self, people: Iterable[str]) -> list[str]:
+        """Those of these people of whom the gallery has no photograph, sorted."""
+        if self.dataset is None:
+            return []
+        return sorted(set(people) - set(Gallery.of(self.dataset).ids))
 
     def check(self, input_ids: Sequence[str]) -> None:
         if self.dataset is not None:
