@@ -5,7 +5,7 @@ InsceneError                 what, where, why, next step
 │   └── RecipeError          2  a YAML file or a ``--set`` that does not fit its model
 ├── BusyError                3  another run holds the dataset folder
 ├── MachineError             4  something this machine lacks: disk, memory, a package, weights
-│   └── NotBuiltYetError     4  a command of the contract whose code is still to come
+│   └── NotBuiltYetError     4  a method whose code is still to come
 ├── InterruptedRunError    130  Ctrl-C
 └── VerificationError        5  a dataset that does not agree with its own records
 

@@ -22,7 +22,7 @@ from inscene.cli import (
     publish,
     restore,
     split,
-    unbuilt,
+    train,
     weights,
 )
 from inscene.cli.console import report_error
@@ -59,8 +59,7 @@ MAKE, MEASURE, SHARE, MACHINE = "Make data", "Restore and measure", "Look and sh
 app.add_typer(build.app, name="build", rich_help_panel=MAKE)
 app.command(rich_help_panel=MAKE)(split.split)
 app.command(rich_help_panel=MAKE)(degrade.degrade)
-_train = unbuilt.group("train", "Train FaDeX or the restorer.")
-app.add_typer(_train, name="train", rich_help_panel=MEASURE)
+app.add_typer(train.app, name="train", rich_help_panel=MEASURE)
 app.command(rich_help_panel=MEASURE)(restore.restore)
 app.command(rich_help_panel=MEASURE)(bench.bench)
 app.command(rich_help_panel=MEASURE)(leaderboard.leaderboard)

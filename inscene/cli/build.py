@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from inscene.cli import cc12m, raw, synthetic, unbuilt
+from inscene.cli import cc12m, raw, synthetic
 from inscene.cli import options as opt
 from inscene.cli.console import say
 from inscene.cli.execute import RunOptions, built_recipe, execute, execute_plan
@@ -116,4 +116,3 @@ def face_pairs(
 app.command()(cc12m.cc12m)
 app.command()(synthetic.synthetic)
 app.command()(raw.raw)
-unbuilt.register_group(app, "build")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from inscene.cli import options as opt
 from inscene.cli.console import print_json
-from inscene.cli.unbuilt import COMMANDS as NOT_BUILT
 
 if TYPE_CHECKING:
     from inscene.doctor.machine import Machine
@@ -34,7 +33,7 @@ def doctor(json: opt.Json = False) -> None:
     manifest = load_manifest()
     standings = survey(list(manifest.values()))
     here = [standing.weight.name for standing in standings if standing.is_here]
-    verdicts = judge(load_commands(), machine, manifest, list(NOT_BUILT))
+    verdicts = judge(load_commands(), machine, manifest)
     if json:
         print_json(
             {
@@ -92,8 +91,7 @@ def _print_verdicts(verdicts: list[Verdict]) -> None:
     console = Console()
     console.print()
     console.print(table, markup=False)
-    built = [verdict for verdict in verdicts if verdict.state.value != "not built"]
-    steps = dict.fromkeys(step for verdict in built for step in verdict.next_steps)
+    steps = dict.fromkeys(step for verdict in verdicts for step in verdict.next_steps)
     if steps:
         console.print()
         console.print("To get what is lacking:", style="bold")

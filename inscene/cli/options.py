@@ -56,6 +56,9 @@ ExecutorOption = Annotated[
     typer.Option("--executor", help="Who works; auto: inline for few inputs, else processes."),
 ]
 WorkerCount = Annotated[int | None, typer.Option("--workers", min=1, help="Default: one a CPU.")]
+TrainWorkers = Annotated[
+    int, typer.Option("--workers", min=1, help="Processes that train together, by Ray Train.")
+]
 RayAddress = Annotated[str | None, typer.Option(help="Ray cluster to run on, e.g. auto.")]
 PlanOnly = Annotated[bool, typer.Option("--plan", help="Say what would be done, and stop.")]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]

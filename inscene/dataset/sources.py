@@ -27,7 +27,7 @@ from inscene.dataset.parquet import ParquetFile, read_group
 from inscene.dataset.row_reader import RowReader, open_file
 from inscene.dataset.schema_map import SchemaMap
 from inscene.dataset.store import Store, is_url, open_store, readable_name
-from inscene.dataset.table_columns import file_labels, made_id, parquet_names, read_as
+from inscene.dataset.table_columns import CLEAN, file_labels, made_id, parquet_names, read_as
 from inscene.dataset.tombstones import UNFINISHED
 from inscene.dataset.webdataset import Member, is_tar_name, list_archives, read_member, tar_names
 from inscene.errors import SampleError, UsageError
@@ -443,8 +443,8 @@ def _with_images(raw: dict[str, Any], entry: Input, needs: Sequence[str]) -> dic
     if reading is None or reading.own:
         cell = row.pop(entry.image_column)
         row["image"] = cell if isinstance(cell, dict) else {"bytes": cell, "path": None}
-        if entry.image_column == "hq":
-            row["hq"] = row["image"]
+        if entry.image_column in CLEAN:
+            row[entry.image_column] = row["image"]
     row["sample_id"] = row.get("sample_id") or entry.id
     for name, value in entry.columns:
         if row.get(name) in (None, "", "unknown"):

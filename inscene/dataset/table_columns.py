@@ -62,10 +62,14 @@ def read_as(parquet: ParquetFile, file: str, said: SchemaMap) -> Columns:
     return reading
 
 
+CLEAN = ("image", "hq", "gt_face")
+"""The clean image of scenes, of pairs and of face pairs."""
+
+
 def _own_columns(schema: pa.Schema, file: str) -> Columns:
     _check_columns(schema, file, Columns(()))
     found = {field.name for field in schema if field.type == IMAGE}
-    image = next((name for name in ("image", "hq") if name in found), None)
+    image = next((name for name in CLEAN if name in found), None)
     if image is None and len(found) == 1:
         image = min(found)
     if image is None:

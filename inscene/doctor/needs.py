@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import yaml
@@ -21,7 +21,6 @@ class State(enum.StrEnum):
     LESS = "does less"
     """It runs, without something that would let it do more."""
     CANNOT = "cannot"
-    NOT_BUILT = "not built"
 
 
 class Command(BaseModel):
@@ -64,17 +63,12 @@ def load_commands() -> list[Command]:
         raise RecipeError(f"{error}", where=str(path)) from error
 
 
-def judge(
-    commands: Iterable[Command], machine: Machine, manifest: Manifest, not_built: Sequence[str]
-) -> list[Verdict]:
-    """One verdict a command, in their order. ``not_built``: commands of which the code is still to
-    come; what they would need is said all the same."""
-    return [_judge(command, machine, manifest, not_built) for command in commands]
+def judge(commands: Iterable[Command], machine: Machine, manifest: Manifest) -> list[Verdict]:
+    """One verdict a command, in their order."""
+    return [_judge(command, machine, manifest) for command in commands]
 
 
-def _judge(
-    command: Command, machine: Machine, manifest: Manifest, not_built: Sequence[str]
-) -> Verdict:
+def _judge(command: Command, machine: Machine, manifest: Manifest) -> Verdict:
     lacks: list[str] = []
     steps: list[str] = []
     stops = False
@@ -112,13 +106,7 @@ def _judge(
         lacks.append(f"optional packages: {', '.join(optional)}")
     return Verdict(
         command.name,
-        State.NOT_BUILT
-        if command.name in not_built
-        else State.CANNOT
-        if stops
-        else State.LESS
-        if lacks
-        else State.READY,
+        State.CANNOT if stops else State.LESS if lacks else State.READY,
         tuple(lacks),
         tuple(required + optional),
         tuple(weight.name for weight in weights),

@@ -39,8 +39,8 @@ class RayPool(Pool):
         gpu_workers: int | None = None,
     ) -> None:
         self._progress = progress
-        self._ray = _import_ray()
-        self._started_here = _connect(self._ray, address, workers)
+        self._ray = import_ray()
+        self._started_here = connect(self._ray, address)
         gpus = self._gpus(gpu_workers) if gpu_workers else 0
         self.workers = workers = gpus or workers
         self.capacity = workers * SHARDS_IN_FLIGHT
@@ -129,7 +129,8 @@ class RayPool(Pool):
             self._ray.shutdown()
 
 
-def _import_ray() -> Any:
+def import_ray(wanted_by: str = "the executor 'ray'") -> Any:
+    """Raises ``MachineError`` where it is not installed."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Ray's own deprecations are not the user's business
@@ -137,12 +138,12 @@ def _import_ray() -> Any:
             import ray.exceptions
     except ImportError as error:
         raise MachineError(
-            "the executor 'ray' needs Ray", next_step="Install it: pip install 'inscene[cluster]'."
+            f"{wanted_by} needs Ray", next_step="Install it: pip install 'inscene[cluster]'."
         ) from error
     return ray
 
 
-def _connect(ray: Any, address: str | None, workers: int) -> bool:
+def connect(ray: Any, address: str | None, otherwise: str = "Use --executor process.") -> bool:
     """Join the cluster at the address, or a running session, or start one here (True)."""
     if ray.is_initialized():
         return False
@@ -167,7 +168,7 @@ def _connect(ray: Any, address: str | None, workers: int) -> bool:
             "cannot reach Ray" if address else "cannot start Ray",
             where=address,
             why=f"{type(error).__name__}: {error}",
-            next_step="Check --ray-address." if address else "Use --executor process.",
+            next_step="Check --ray-address." if address else otherwise,
         ) from error
     return True
 

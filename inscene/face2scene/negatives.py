@@ -6,8 +6,14 @@ a direction that leads away from degraded images.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
+from inscene.face2scene import ranks
+
+Rng = torch.Generator | Sequence[torch.Generator]
+"""One for all micro-batches, in their order, or one for each."""
 PROBABILITY = 0.05
 """[S3Diff, training_utils.py] [chosen] for Face2Scene, whose own number is lost."""
 
@@ -20,6 +26,19 @@ def chosen(
     if not 0 <= probability <= 1:
         raise ValueError(f"a probability lies in 0..1, got {probability}")
     return torch.rand(batch, generator=generator) < probability
+
+
+def of_parts(sizes: Sequence[int], rng: Rng, probability: float) -> list[torch.Tensor]:
+    """:func:`chosen` for each micro-batch. Of one generator, the division changes nothing."""
+    if isinstance(rng, torch.Generator):
+        return list(torch.split(chosen(sum(sizes), rng, probability), list(sizes)))
+    return [chosen(size, one, probability) for size, one in zip(sizes, rng, strict=True)]
+
+
+def share(negative: Sequence[torch.Tensor]) -> float:
+    """Of all samples, those of other ranks included, how many are negatives."""
+    everyone = torch.cat(list(negative))
+    return ranks.sum_of(float(everyone.sum())) / ranks.sum_of(len(everyone))
 
 
 def targets(lq: torch.Tensor, hq: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:

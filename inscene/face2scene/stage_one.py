@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.optim import Adam, Optimizer
 
+from inscene.face2scene import ranks
 from inscene.face2scene.config import Section
 from inscene.face2scene.contrastive import TEMPERATURE, info_nce
 from inscene.face2scene.fadex import DegradationCode, FaDeX
@@ -63,8 +64,9 @@ def fadex_optimiser(encoder: FaDeX, settings: StageOneSettings) -> Adam:
 class StageOne:
     """The step, without a loop, data or files. ``encoder`` must be in training mode.
 
-    Of several devices, each needs batch norms synchronised (``nn.SyncBatchNorm``): else the
-    statistics tell which images share a device.
+    Of several ranks, each has its part of the batch, and the loss is that of the whole one. Their
+    batch norms must be joint (:func:`inscene.face2scene.ranks.join_batch_norms`): else the
+    statistics tell which images share a rank.
     """
 
     def __init__(
@@ -90,12 +92,13 @@ class StageOne:
         """
         if not self.encoder.training:
             raise ValueError("FaDeX is in evaluation mode: call encoder.train() first")
-        operators = batch.operators.to(batch.query_hq.device)
-        keys = self.momentum(batch.key_hq, batch.key_lq)
+        operators = ranks.gathered(batch.operators.to(batch.query_hq.device))
+        keys = ranks.gathered(self.momentum(batch.key_hq, batch.key_lq))
         code: DegradationCode = self.encoder(batch.query_hq, batch.query_lq)
+        queries = ranks.gathered(code.embedding)
         update = Update(self.optimiser)
         loss = info_nce(
-            code.embedding,
+            queries,
             keys,
             operators,
             self.queue.embeddings,
@@ -106,7 +109,7 @@ class StageOne:
         scalars = update.apply(self.settings.clip_norm or float("inf"), "gradient")
         self.momentum.update(self.encoder)
         self.queue.enqueue(keys, operators)
-        return scalars | _cosines(code.embedding.detach(), keys, operators)
+        return scalars | _cosines(queries.detach(), keys, operators)
 
 
 def _cosines(queries: Tensor, keys: Tensor, operators: Tensor) -> Scalars:

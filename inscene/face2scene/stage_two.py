@@ -22,12 +22,13 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from inscene.face2scene import negatives
+from inscene.face2scene import negatives, ranks
 from inscene.face2scene.config import FamilyName, Section
 from inscene.face2scene.discriminator import Discriminator, Targets, towards
 from inscene.face2scene.face_pair import FacePair
 from inscene.face2scene.frozen import frozen
 from inscene.face2scene.generator import TrainableRestorer
+from inscene.face2scene.negatives import Rng
 from inscene.face2scene.perceptual import Perceptual
 from inscene.face2scene.updates import Scalars, Update, last_synchronises
 
@@ -113,9 +114,11 @@ class StageTwo:
     """The steps, without a loop, data or files.
 
     ``generator`` is called as :class:`~inscene.face2scene.generator.TrainableRestorer` is; it and
-    ``discriminator`` may be wrapped in DistributedDataParallel. The optimisers have all parameters
-    that are trained. Random numbers come from the ``rng`` of each call, which must be on the CPU:
-    so they are the same on all devices.
+    ``discriminator`` may be wrapped in DistributedDataParallel, and need not be: of several ranks,
+    each has its part of the batch, and a step averages their gradients. The optimisers have all
+    parameters that are trained. Random numbers come from the ``rng`` of each call, which must be on
+    the CPU: so they are the same on all devices. It is one for all micro-batches, in their order,
+    or one for each of them: then it does not matter which rank has which.
     """
 
     def __init__(
@@ -132,7 +135,7 @@ class StageTwo:
         self.generator_optimiser = generator_optimiser
         self.discriminator_optimiser = discriminator_optimiser
 
-    def step(self, batches: Sequence[StageTwoBatch], rng: torch.Generator) -> Scalars:
+    def step(self, batches: Sequence[StageTwoBatch], rng: Rng) -> Scalars:
         """One step over all of ``batches``, which count as one batch: every sample the same.
 
         Returns the unweighted losses as means over samples: ``pixel``, ``perceptual``,
@@ -154,10 +157,10 @@ class StageTwo:
             scalars |= shown
             positive = [torch.ones_like(one) for one in negative]
         scalars |= self.discriminate(batches, fakes, positive, rng)
-        return scalars | {"negatives": torch.cat(negative).float().mean().item()}
+        return scalars | {"negatives": negatives.share(negative)}
 
     def reconstruct(
-        self, batches: Sequence[StageTwoBatch], negative: Sequence[Tensor], rng: torch.Generator
+        self, batches: Sequence[StageTwoBatch], negative: Sequence[Tensor], rng: Rng
     ) -> Scalars:
         """(a): towards HQ, or for the ``negative`` ones, B bool each, towards LQ."""
         update = Update(self.generator_optimiser)
@@ -165,13 +168,13 @@ class StageTwo:
         for index, (batch, named) in enumerate(zip(batches, negative, strict=True)):
             with last_synchronises(self.generator, index, batches):
                 with self._autocast(batch):
-                    restored = self.generator(batch.lq, named, batch.pairs, rng)
+                    restored = self.generator(batch.lq, named, batch.pairs, _of(rng, index))
                     loss, shown = self._reconstruction(batch, restored, named, total)
                 update.add(loss, **shown)
         return update.apply(self.settings.clip_norm, "reconstruction_gradient")
 
     def adversarial(
-        self, batches: Sequence[StageTwoBatch], rng: torch.Generator
+        self, batches: Sequence[StageTwoBatch], rng: Rng
     ) -> tuple[Scalars, list[Tensor]]:
         """(b): towards what the discriminator takes for real. Also returns the restored images,
         detached."""
@@ -182,8 +185,9 @@ class StageTwo:
                 everyone = torch.ones(len(batch.lq), dtype=torch.bool)
                 with last_synchronises(self.generator, index, batches):
                     with self._autocast(batch):
-                        restored = self.generator(batch.lq, ~everyone, batch.pairs, rng)
-                        loss, shown = self._adversarial(restored, everyone, total, rng)
+                        draws = _of(rng, index)
+                        restored = self.generator(batch.lq, ~everyone, batch.pairs, draws)
+                        loss, shown = self._adversarial(restored, everyone, total, draws)
                     update.add(loss, **shown)
                 fakes.append(restored.detach())
             scalars = update.apply(self.settings.clip_norm, "adversarial_gradient")
@@ -194,7 +198,7 @@ class StageTwo:
         batches: Sequence[StageTwoBatch],
         fakes: Sequence[Tensor],
         positive: Sequence[Tensor],
-        rng: torch.Generator,
+        rng: Rng,
     ) -> Scalars:
         """(c): tell HQ from ``fakes``, of which only the ``positive`` ones, B bool each, count: the
         others were not meant to look real.
@@ -206,19 +210,22 @@ class StageTwo:
         fake_total = _true(positive)
         weight = self.settings.weights.adversarial
         for index, (batch, fake, counts) in enumerate(zip(batches, fakes, positive, strict=True)):
+            draws = _of(rng, index)
             with last_synchronises(self.discriminator, index, batches):
                 with self._autocast(batch):
                     # In one pass, as spectral norms change their buffers in each.
-                    logits = self.discriminator(torch.cat([batch.hq.to(fake), fake]), rng)
+                    logits = self.discriminator(torch.cat([batch.hq.to(fake), fake]), draws)
                 size = len(fake)
                 real_loss = towards([one[:size] for one in logits], targets.real).sum() / total
                 fake_losses = towards([one[size:] for one in logits], targets.fake)
                 fake_loss = (fake_losses * counts.to(fake_losses)).sum() / fake_total
                 update.add(weight * (real_loss + fake_loss), real=real_loss, fake=fake_loss)
-        return update.apply(self.settings.clip_norm, "discriminator_gradient")
+        scalars = update.apply(self.settings.clip_norm, "discriminator_gradient")
+        ranks.same_buffers(self.discriminator)  # spectral norms change theirs in each pass
+        return scalars
 
     def _joint(
-        self, batches: Sequence[StageTwoBatch], negative: Sequence[Tensor], rng: torch.Generator
+        self, batches: Sequence[StageTwoBatch], negative: Sequence[Tensor], rng: Rng
     ) -> tuple[Scalars, list[Tensor]]:
         """(a) and (b) on one forward pass, in one update."""
         update, fakes = Update(self.generator_optimiser), []
@@ -227,16 +234,17 @@ class StageTwo:
             for index, (batch, named) in enumerate(zip(batches, negative, strict=True)):
                 with last_synchronises(self.generator, index, batches):
                     with self._autocast(batch):
-                        restored = self.generator(batch.lq, named, batch.pairs, rng)
+                        draws = _of(rng, index)
+                        restored = self.generator(batch.lq, named, batch.pairs, draws)
                         loss, shown = self._reconstruction(batch, restored, named, total)
-                        more, also_shown = self._adversarial(restored, ~named, positives, rng)
+                        more, also_shown = self._adversarial(restored, ~named, positives, draws)
                     update.add(loss + more, **shown, **also_shown)
                 fakes.append(restored.detach())
             scalars = update.apply(self.settings.clip_norm, "generator_gradient")
         return scalars, fakes
 
     def _reconstruction(
-        self, batch: StageTwoBatch, restored: Tensor, negative: Tensor, total: int
+        self, batch: StageTwoBatch, restored: Tensor, negative: Tensor, total: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The batch's share of the weighted loss, and of each term."""
         restored = restored.float()
@@ -248,7 +256,7 @@ class StageTwo:
         return loss, {"pixel": pixel, "perceptual": perceptual}
 
     def _adversarial(
-        self, restored: Tensor, counts: Tensor, total: int, rng: torch.Generator
+        self, restored: Tensor, counts: Tensor, total: float, rng: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The same of the generator's adversarial loss, over the samples that count."""
         # Not through DistributedDataParallel: here its ranks have nothing to exchange.
@@ -257,25 +265,30 @@ class StageTwo:
         loss = (losses * counts.to(losses)).sum() / total
         return self.settings.weights.adversarial * loss, {"adversarial": loss}
 
-    def _draw_negatives(
-        self, batches: Sequence[StageTwoBatch], rng: torch.Generator
-    ) -> list[Tensor]:
-        """Of all micro-batches at once: how a batch is divided changes nothing."""
-        drawn = negatives.chosen(_count(batches), rng, self.settings.negative_probability)
-        return list(torch.split(drawn, [len(batch.lq) for batch in batches]))
+    def _draw_negatives(self, batches: Sequence[StageTwoBatch], rng: Rng) -> list[Tensor]:
+        """Of one generator at once: how a batch is divided changes nothing."""
+        sizes = [len(batch.lq) for batch in batches]
+        return negatives.of_parts(sizes, rng, self.settings.negative_probability)
 
     def _autocast(self, batch: StageTwoBatch) -> torch.autocast:
         half = self.settings.precision == "bfloat16"
         return torch.autocast(batch.lq.device.type, torch.bfloat16, enabled=half)
 
 
-def _count(batches: Sequence[StageTwoBatch]) -> int:
-    return sum(len(batch.lq) for batch in batches)
+def _of(rng: Rng, index: int) -> torch.Generator:
+    return rng if isinstance(rng, torch.Generator) else rng[index]
 
 
-def _true(masks: Sequence[Tensor]) -> int:
-    """How many samples count; at least 1, as a sum over none is divided by it."""
-    return max(1, sum(int(mask.sum()) for mask in masks))
+def _count(batches: Sequence[StageTwoBatch]) -> float:
+    """Samples of this rank; of several, of each on average."""
+    return ranks.mean_count(sum(len(batch.lq) for batch in batches))
+
+
+def _true(masks: Sequence[Tensor]) -> float:
+    """How many samples count, as above; over all ranks at least 1, as a sum over none is divided by
+    it."""
+    found = ranks.mean_count(sum(int(mask.sum()) for mask in masks))
+    return found or 1.0
 
 
 def _group(parameters: list[nn.Parameter], **options: float) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from inscene.errors import InsceneError
+from inscene.face2scene import ranks
 
 Scalars = dict[str, float]
 
@@ -44,13 +45,16 @@ class Update:
 
     def apply(self, clip_norm: float, norm_name: str) -> Scalars:
         """Clip to a norm of ``clip_norm`` and step. Returns what was shown, and the norm before
-        clipping as ``norm_name``.
+        clipping as ``norm_name``; of several ranks, the means of gradients and of what was shown.
 
         Raises :class:`NonFiniteLossError`, naming what is not finite, before anything is changed.
         """
         parameters = parameters_of(self._optimiser)
+        ranks.average_gradients(parameters)
         norm = nn.utils.clip_grad_norm_(parameters, clip_norm)
-        sums = {name: torch.stack(values).sum() for name, values in self._sums.items()}
+        names, values = zip(*self._sums.items(), strict=True) if self._sums else ((), ())
+        shown = [torch.stack(one).sum() for one in values]
+        sums = dict(zip(names, ranks.average(torch.stack(shown)), strict=True)) if shown else {}
         sums[norm_name] = norm.detach().float()
         try:
             # Read at once: an accelerator is waited for once a step.

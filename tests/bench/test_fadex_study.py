@@ -41,6 +41,7 @@ from inscene.degrade import degrade
 from inscene.degrade.versions import Version
 from inscene.errors import RecipeError, UsageError, VerificationError
 from inscene.face2scene.contrastive import info_nce
+from inscene.face2scene.fadex_folder import save_fadex
 from inscene.face2scene.pipeline import Face2ScenePipeline
 from inscene.faces.align import Box
 from inscene.faces.detectors.metadata import Metadata
@@ -314,8 +315,22 @@ def test_only_fadex_is_read(tmp_path: Path, checkpoints: Checkpoints) -> None:
     (copy / "mapnet" / "config.json").write_text("{}")
     with pytest.raises(VerificationError):
         load_encoder(str(copy))
-    with pytest.raises(UsageError, match="no Face2Scene checkpoint"):
+    with pytest.raises(UsageError, match="holds no FaDeX"):
         load_encoder(str(tmp_path))
+
+
+def test_fadex_alone(tmp_path: Path, checkpoints: Checkpoints) -> None:
+    """What its training gives: the folder, or the run that has it."""
+    whole = load_encoder(checkpoints.trained)
+    folder = tmp_path / "run" / "model"
+    folder.mkdir(parents=True)
+    save_fadex(whole.fadex, whole.config.family, folder)
+    for place in (folder, folder.parent):
+        alone = load_encoder(str(place))
+        assert alone.files.keys() == whole.files.keys()
+        assert alone.config.faces == whole.config.faces
+        for one, other in zip(alone.fadex.parameters(), whole.fadex.parameters(), strict=True):
+            assert torch.equal(one, other)
 
 
 def test_weights_that_are_not_finite(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import pytest
 from cli_imports import imported_by, running
 
 from inscene import __version__
-from inscene.cli.unbuilt import COMMANDS as NOT_BUILT
 from inscene.doctor.machine import Machine, look
 from inscene.doctor.needs import State, judge, load_commands
 from inscene.weights.manifest import load_manifest
@@ -39,8 +38,6 @@ def test_as_json(inscene) -> None:
     commands = {one["command"]: one for one in facts["commands"]}
     assert commands["degrade"]["state"] == "ready"
     assert commands["bench"]["state"] == "does less"
-    unbuilt = {name for name, one in commands.items() if one["state"] == "not built"}
-    assert unbuilt == set(NOT_BUILT)
     synthetic = commands["build synthetic"]
     assert "flux.1-dev" in synthetic["missing_weights"]
     assert synthetic["download_bytes"] > 40 * GB
@@ -87,11 +84,9 @@ def test_a_driver_that_does_not_answer(tmp_path, monkeypatch, text: str) -> None
     assert look(tmp_path).gpus == ()
 
 
-def verdict(command: str, at: Machine, not_built: tuple[str, ...] = ()):
+def verdict(command: str, at: Machine):
     (found,) = (
-        one
-        for one in judge(load_commands(), at, load_manifest(), not_built)
-        if one.command == command
+        one for one in judge(load_commands(), at, load_manifest()) if one.command == command
     )
     return found
 

@@ -201,9 +201,9 @@ def test_what_would_find_it_finds_it(watch: Watch) -> None:
 RAY = """
 import json, os, sys
 import psutil, ray
-from inscene.engine.ray_pool import _connect
+from inscene.engine.ray_pool import connect
 
-assert _connect(ray, None, 1)
+assert connect(ray, None)
 there = os.environ.get("HF_TOKEN") is not None
 inside = ray.get(ray.remote(lambda: dict(os.environ)).remote())
 below = []

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from inscene.cli.unbuilt import COMMANDS
+
 from inscene.doctor.needs import load_commands
 from inscene.errors import RecipeError, UsageError
 from inscene.weights.manifest import load_manifest

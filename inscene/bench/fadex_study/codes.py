@@ -1,4 +1,4 @@
-"""FaDeX of a checkpoint, without the models that the checkpoint has beside it."""
+"""FaDeX of a checkpoint, without the models that the checkpoint has beside it; or FaDeX alone."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from inscene.face2scene import document, hub_repo
 from inscene.face2scene.config import Face2SceneConfig
 from inscene.face2scene.face_pair import FacePair, fitted
 from inscene.face2scene.fadex import DegradationCode, FaDeX
+from inscene.face2scene.fadex_folder import load_fadex
+from inscene.face2scene.families import find_family
 from inscene.recipe import content_hash
 
 
@@ -26,7 +28,8 @@ class Encoder:
     place: str
     """As it was named."""
     sha256: str
-    """Of the configuration and the hashes of all files: the checkpoint, wherever it is."""
+    """Of the configuration and the hashes of all files: the checkpoint, wherever it is. Of FaDeX
+    alone the configuration is its family's."""
     files: dict[str, str]
     """SHA-256 of FaDeX's own."""
 
@@ -45,16 +48,14 @@ class Encoder:
 
 
 def load_encoder(place: str) -> Encoder:
-    """``place``: a checkpoint's folder, or ``OWNER/NAME`` on the Hub. Raises as
-    :func:`hub_repo.local_folder`, :func:`document.read` and :func:`document.verify`."""
+    """``place``: a checkpoint's folder, that of FaDeX alone, a run of its training, or
+    ``OWNER/NAME`` on the Hub. Raises as :func:`load_fadex` and :func:`document.read`."""
     folder = hub_repo.local_folder(place)
-    config, hashes = document.read(folder)
-    document.verify(folder, config, hashes)
-    fadex = FaDeX.from_pretrained(
-        folder / "fadex", local_files_only=True, use_safetensors=True, torch_dtype=torch.float32
-    ).eval()
-    if not all(bool(one.isfinite().all()) for one in fadex.state_dict().values()):
+    saved = load_fadex(folder)
+    if not all(bool(one.isfinite().all()) for one in saved.fadex.state_dict().values()):
         raise VerificationError("FaDeX has weights that are not finite", where=str(folder))
-    own = {name: sha256 for name, sha256 in hashes.items() if name.startswith("fadex/")}
+    config, hashes = find_family(saved.family).config, dict(saved.files)
+    if document.is_checkpoint(folder):
+        config, hashes = document.read(folder)
     sha256 = content_hash([config.model_dump(mode="json"), hashes])
-    return Encoder(fadex, config, place, sha256, own)
+    return Encoder(saved.fadex, config, place, sha256, dict(saved.files))

@@ -1,0 +1,1 @@
+"""Training the scene restorer, from scenes and face pairs to a checkpoint."""
