@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from inscene.engine.registry import BuiltRecipe
-from inscene.weights.locate import MissingWeightError
+from inscene.weights.folder import path_of
+from inscene.weights.locate import MissingWeightError, files_in_words
 from inscene.weights.manifest import Weight, load_manifest
 from inscene.weights.sizes import in_words
 from inscene.weights.survey import survey
+from inscene.weights.verify import State
 
 
 @dataclass(frozen=True)
@@ -37,14 +39,15 @@ class Lacking:
 
 
 def lacking(built: BuiltRecipe) -> Lacking:
-    """At a glance: no hashes, and nothing is opened."""
+    """At a glance: no hashes, and nothing is opened. A file that is there and was changed is not
+    missing: the step that needs it says so."""
     manifest = load_manifest()
     missing: dict[str, Weight] = {}
     by_step: dict[str, tuple[str, ...]] = {}
     ways = []
     for name, step in built.steps:
         wanted = manifest.with_needs(getattr(step, "needs_weights", ()))
-        of_step = [one.weight for one in survey(wanted) if not one.is_here]
+        of_step = [one.weight for one in survey(wanted) if State.MISSING in one.states]
         if of_step:
             missing |= {weight.name: weight for weight in of_step}
             by_step[name] = tuple(weight.name for weight in of_step)
@@ -61,7 +64,17 @@ def check_weights(built: BuiltRecipe) -> None:
     raise MissingWeightError(
         "weights are not on this machine",
         where=built.recipe.name,
-        why=f"{missing.in_words} {in_words(missing.download_bytes or None)} to download.",
+        why="\n  ".join(
+            [
+                f"{missing.in_words} {in_words(missing.download_bytes or None)} to download.",
+                *map(_in_words, missing.weights),
+            ]
+        ),
         next_step=f"Run: inscene weights pull {' '.join(missing.names)}\n"
         f"  Or, for a dataset without: {' '.join(missing.ways)}",
     )
+
+
+def _in_words(weight: Weight) -> str:
+    files = [file for file in weight.files if not path_of(weight, file).exists()]
+    return f"{weight.name}: {files_in_words(files)}. Licence: {weight.licence.name}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from inscene.errors import MachineError, UsageError
@@ -18,16 +19,20 @@ class MissingWeightError(MachineError):
 
 
 def missing(weight: Weight, lacking: list[File]) -> MissingWeightError:
-    files = ", ".join(f"{file.path} ({in_words(file.about_bytes)})" for file in lacking[:3])
-    more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
     with_needs = load_manifest().with_needs([weight.name])
     size = in_words(sum(one.download_bytes for one in with_needs) or None)
     return MissingWeightError(
-        f"the weights {weight.name!r} are not on this machine: {files}{more}",
+        f"the weights {weight.name!r} are not on this machine: {files_in_words(lacking)}",
         why=f"{weight.about}. {size} to download. Licence: {weight.licence.name}, "
         f"{weight.licence.allows}.",
         next_step=f"Run: inscene weights pull {weight.name}",
     )
+
+
+def files_in_words(files: Sequence[File]) -> str:
+    """The first three, each with its size."""
+    named = ", ".join(f"{file.path} ({in_words(file.about_bytes)})" for file in files[:3])
+    return named + (f" and {len(files) - 3} more" if len(files) > 3 else "")
 
 
 def find_file(name: str, path: str | None = None) -> Path:

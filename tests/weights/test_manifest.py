@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from inscene.cli.unbuilt import COMMANDS
 
 from inscene.doctor.needs import load_commands
 from inscene.errors import RecipeError, UsageError
@@ -42,7 +41,6 @@ def test_what_a_command_needs_brings_what_that_needs() -> None:
 def test_every_use_is_a_command() -> None:
     commands = {command.name for command in load_commands()}
     assert set(load_manifest().uses) <= commands
-    assert set(COMMANDS) <= commands
 
 
 def test_names_of_the_bench_are_those_that_pyiqa_looks_for() -> None:
