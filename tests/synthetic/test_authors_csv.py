@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from inscene.errors import UsageError
 from inscene.synthetic.prompts.authors_csv import CsvRow, read_authors_csv, repeats
 
-REAL = Path("/work/shared/data/inscene/eval_prompts.csv")
+REAL = Path(__file__).parents[3] / "shared/data/inscene/eval_prompts.csv"
 
 TEXT = """\
 prompt,identity,file_id

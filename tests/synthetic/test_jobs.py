@@ -23,7 +23,7 @@ from inscene.synthetic.prompts.packs import load_packs, load_words
 from inscene.synthetic.split import IdentitySplit, check_disjoint, split_by_hash
 
 GRAMMAR = Grammar(load_packs(), load_words())
-REAL = Path("/work/shared/data/inscene/eval_prompts.csv")
+REAL = Path(__file__).parents[3] / "shared/data/inscene/eval_prompts.csv"
 PHOTO = b"a photo; planning never reads it"
 
 CSV = """\

@@ -16,7 +16,7 @@ from inscene.synthetic.prompts.wording import listed, phrase_said_twice, with_ar
 
 PACKS, WORDS = load_packs(), load_words()
 SLOTS = ("place", "clothing", "pose", "footing", "objects", "atmosphere", "surface")
-AUTHORS = Path("/work/shared/data/inscene/eval_prompts.csv")
+AUTHORS = Path(__file__).parents[3] / "shared/data/inscene/eval_prompts.csv"
 
 GOOD = """\
 title: a test
