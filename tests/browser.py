@@ -59,6 +59,16 @@ class Page:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
+    def wait_for(self, condition: str) -> None:
+        """Until an expression holds: what a page does after an event, it does when it gets to it.
+        Fails after ten seconds."""
+        looked = (
+            "new Promise((then) => { const until = performance.now() + 10_000;"
+            f"const look = () => ({condition}) ? then(true) :"
+            "performance.now() > until ? then(false) : setTimeout(look, 10); look(); })"
+        )
+        assert self.run(looked), f"never came to be: {condition}"
+
     def press(self, key: str) -> None:
         facts: dict[str, Any] = {"key": key, "code": key, "windowsVirtualKeyCode": KEYS[key]}
         text = {"Enter": "\r", "Space": " "}.get(key)

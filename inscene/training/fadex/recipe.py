@@ -47,6 +47,9 @@ class ValidationChoices(Section):
     of the split ``val``, where there is one."""
     operators: Annotated[int, Field(ge=2)] = 20
     """[chosen] Drawn from the profile and for validation alone; each degrades every image."""
+    draws: Count = 100
+    """[chosen] Batches as the training's that retrieval is also measured on: so many operators with
+    so many images each, drawn from those above."""
     presets: tuple[str, ...] = ("d1", "d2", "d3", "d4")
     """[paper: four; numbers chosen] Of the matrices of Figure 3. Empty: none are drawn."""
     view_px: Count | None = None
@@ -67,6 +70,11 @@ class FadexRecipe(Section):
     """Whose FaDeX: its channels."""
     start: str | None = None
     """FaDeX to begin with, in place of random weights: a run, a checkpoint, OWNER/NAME."""
+    first_filters: Literal["random", "detail"] = "random"
+    """Of a FaDeX that begins untrained. ``detail``: those of the first convolution have a mean of
+    zero, a third look at the LQ, a third at the HQ and a third at the difference. [chosen] for the
+    small family: what is evenly bright says nothing about a degradation, and random filters see
+    little else; with them the code told pictures apart, not operators, for thousands of steps."""
     steps: Count | None = None
     """In place of ``epochs``."""
     epochs: Count = 200

@@ -15,6 +15,7 @@ from inscene.face2scene.families import find_family
 from inscene.face2scene.momentum import MomentumEncoder, Queue
 from inscene.face2scene.stage_one import StageOne, fadex_optimiser
 from inscene.face2scene.updates import Scalars
+from inscene.training.fadex.beginning import look_at_detail
 from inscene.training.fadex.data import FadexBatch, FadexSource
 from inscene.training.fadex.recipe import FadexRecipe
 from inscene.training.fadex.samples import Samples
@@ -97,4 +98,6 @@ def build_fadex(recipe: FadexRecipe) -> FaDeX:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         fadex: FaDeX = FaDeX(**find_family(recipe.family).fadex)
+    if recipe.first_filters == "detail":
+        look_at_detail(fadex)
     return fadex

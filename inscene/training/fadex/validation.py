@@ -70,8 +70,11 @@ class FadexValidation:
                 profile = load_profile(self._recipe.data.profile)
                 draws = (Draws(self._recipe.seed, "held out", n) for n in range(self._count))
                 self._drawn = self._pairs([Operator.draw(profile, one) for one in draws])
-            test, retrieval = _compared(self._drawn.codes(fadex, device))
+            codes = self._drawn.codes(fadex, device)
+            test, retrieval = _compared(codes)
             scalars = _scalars("", test, retrieval)
+            if (in_batches := self._in_batches(codes)) is not None:
+                scalars["batch_retrieval"] = in_batches
             if presets := self._recipe.validation.presets:
                 if self._fixed is None:
                     self._fixed = self._pairs([load_operator(name) for name in presets])
@@ -79,6 +82,19 @@ class FadexValidation:
                 scalars |= _scalars("preset_", test, retrieval)
                 self._draw(test, retrieval, presets, done)
         return scalars
+
+    def _in_batches(self, codes: Tensor) -> float | None:
+        """None where there are too few images or operators for one batch."""
+        images, operators = codes.shape[:2]
+        if images < self._recipe.images or operators < self._recipe.operators:
+            return None
+        rng = torch.Generator().manual_seed(Draws(self._recipe.seed, "batches").seed("retrieval"))
+        found = []
+        for _ in range(self._recipe.validation.draws):
+            rows = torch.randperm(images, generator=rng)[: self._recipe.images]
+            columns = torch.randperm(operators, generator=rng)[: self._recipe.operators]
+            found.append(_compared(codes[rows][:, columns])[1])
+        return sum(found) / len(found)
 
     @property
     def _count(self) -> int:

@@ -47,6 +47,8 @@ def build_pipeline(choice: ModelChoice, seed: int) -> Face2ScenePipeline:
             )
     elif choice.fadex != UNTRAINED:
         pipeline.fadex = _fadex(choice.fadex, pipeline)
+    if choice.vae is not None:
+        _take_vae(choice.vae, pipeline)
     return pipeline
 
 
@@ -55,8 +57,9 @@ def origins(choice: ModelChoice) -> dict[str, str]:
     found = {}
     if choice.fadex is not None and choice.fadex != UNTRAINED:
         found["fadex"] = content_hash(dict(load_fadex(choice.fadex).files))
-    if choice.start is not None:
-        found["start"] = content_hash(document.read(hub_repo.local_folder(choice.start))[1])
+    for name in ("start", "vae"):
+        if (place := getattr(choice, name)) is not None:
+            found[name] = content_hash(document.read(hub_repo.local_folder(place))[1])
     return found
 
 
@@ -107,6 +110,20 @@ def _fadex(place: str, pipeline: Face2ScenePipeline) -> FaDeX:
             next_step="Train FaDeX of the same family, or choose its family here: model.family.",
         )
     return fadex
+
+
+def _take_vae(place: str, pipeline: Face2ScenePipeline) -> None:
+    """Raises ``RecipeError`` for a VAE of other layers."""
+    other = Face2ScenePipeline.from_pretrained(place)
+    try:
+        pipeline.restorer.vae.load_state_dict(other.restorer.vae.state_dict())
+    except RuntimeError as error:
+        raise RecipeError(
+            f"this VAE is not one of the family {pipeline.config.family}",
+            where=place,
+            next_step="Name a checkpoint of that family, or set pretrain_vae.steps.",
+        ) from error
+    with_scaling_factor(pipeline, other.config.scaling_factor)
 
 
 def with_scaling_factor(pipeline: Face2ScenePipeline, factor: float) -> None:

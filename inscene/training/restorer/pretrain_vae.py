@@ -13,6 +13,7 @@ from torch.optim import Adam
 from inscene.face2scene import lora, ranks
 from inscene.face2scene.negatives import Rng
 from inscene.face2scene.updates import Scalars, Update
+from inscene.training.rates import half_cosine
 from inscene.training.restorer.recipe import PretrainVae
 
 
@@ -31,11 +32,17 @@ class VaeTraining:
                 self.parameters.append(one)
         self.optimiser = Adam(self.parameters, lr=settings.learning_rate)
 
-    def step(self, batches: Sequence[Tensor], rng: Rng) -> Scalars:
-        """``batches``: micro-batches B×3×H×W in [-1, 1]. Returns ``vae_pixel`` and ``vae_kl``,
+    def step(self, batches: Sequence[Tensor], rng: Rng, step: int = 0) -> Scalars:
+        """``batches``: micro-batches B×3×H×W in [-1, 1]; ``step``, from 0, decides the learning
+        rate. Returns ``vae_pixel`` and ``vae_kl``,
         means over images, and ``vae_gradient``. Raises ``NonFiniteLossError``, with nothing
         changed."""
         self.vae.train()
+        chosen = self.settings
+        for group in self.optimiser.param_groups:
+            group["lr"] = chosen.learning_rate * half_cosine(
+                step, chosen.steps or 1, chosen.final_rate
+            )
         update, total = Update(self.optimiser), ranks.mean_count(sum(map(len, batches)))
         for index, images in enumerate(batches):
             draws = rng if isinstance(rng, torch.Generator) else rng[index]
@@ -45,9 +52,9 @@ class VaeTraining:
             mean, log_variance = distribution.mean, distribution.logvar
             apart = mean.square() + log_variance.exp() - 1 - log_variance
             divergence = 0.5 * apart.mean((1, 2, 3)).sum() / total
-            loss = pixel + self.settings.kl * divergence
+            loss = pixel + chosen.kl * divergence
             update.add(loss, vae_pixel=pixel, vae_kl=divergence)
-        return update.apply(self.settings.clip_norm, "vae_gradient")
+        return update.apply(chosen.clip_norm, "vae_gradient")
 
 
 @torch.no_grad()

@@ -41,6 +41,9 @@ class ModelChoice(Section):
     start: str | None = None
     """Checkpoint to begin with, as a whole, in place of an untrained model: for fine-tuning. Its
     configuration holds, and ``fadex`` replaces its FaDeX where one is named."""
+    vae: str | None = None
+    """Checkpoint whose VAE to begin with, and the scale of its latents, in place of
+    ``pretrain_vae``: models that are to be compared can share one."""
     base: str | None = None
     """Folder with the base model, in place of the verified weights."""
     token_scales: tuple[Count, ...] | None = None
@@ -54,6 +57,10 @@ class ModelChoice(Section):
             one is not None for one in (self.token_scales, self.trainable, self.lora)
         ):
             raise ValueError("start has a configuration of its own: token_scales, trainable, lora")
+        if self.start is not None and self.vae is not None:
+            raise ValueError("start has a VAE of its own: vae")
+        if self.vae is not None and find_family(self.family).config.base is not None:
+            raise ValueError(f"vae: {self.family} has a VAE that others trained")
         return self
 
     def config(self) -> Face2SceneConfig:
@@ -141,6 +148,9 @@ class PretrainVae(Section):
     batch: Count = 8
     crop_px: Annotated[int, Field(ge=8)] = 64
     learning_rate: Rate = 1e-3
+    final_rate: Share = 1.0
+    """[chosen] Learning rate at the end, of what it is at the beginning, along half a cosine. 1 is
+    constant."""
     kl: Annotated[float, Field(ge=0)] = 1e-6
     """Of the divergence from a normal distribution, a mean over the latents, beside the mean
     squared error."""
@@ -205,7 +215,7 @@ class RestorerRecipe(Section):
                 raise ValueError(f"{where}.crop_px: a multiple of {multiple} px is needed")
         if self.pretrain_vae.steps and self.model.config().base is not None:
             raise ValueError(f"pretrain_vae: {self.model.family} has a VAE that others trained")
-        if self.pretrain_vae.steps and self.model.start is not None:
+        if self.pretrain_vae.steps and (self.model.start or self.model.vae):
             raise ValueError("pretrain_vae: the checkpoint to begin with has a VAE")
         return self
 
@@ -233,7 +243,7 @@ class RestorerRecipe(Section):
             free.add("steps")
         facts = self.model_dump(mode="json", exclude=free)
         # Checkpoints are named by their hashes, see ``origins``.
-        for name in ("fadex", "start"):
+        for name in ("fadex", "start", "vae"):
             facts["model"][name] = facts["model"][name] and UNTRAINED
         # How often it is looked at changes nothing; which images are held back does.
         facts["validation"] = {

@@ -3,7 +3,6 @@ them."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +21,7 @@ from inscene.face2scene.stage_two import (
     generator_optimiser,
 )
 from inscene.face2scene.updates import Scalars
+from inscene.training.rates import half_cosine
 from inscene.training.restorer.ema import RunningMean
 from inscene.training.restorer.recipe import RestorerRecipe
 from inscene.training.state import State
@@ -102,8 +102,7 @@ class StageTwoTraining:
 
     def _set_rates(self, step: int) -> None:
         recipe = self._recipe
-        part = min(1.0, step / recipe.steps)
-        factor = recipe.final_rate + (1 - recipe.final_rate) * (1 + math.cos(math.pi * part)) / 2
+        factor = half_cosine(step, recipe.steps, recipe.final_rate)
         for name, optimiser in self._optimisers.items():
             for group, rate in zip(optimiser.param_groups, self._rates[name], strict=True):
                 group["lr"] = rate * factor

@@ -179,7 +179,7 @@ class RestorerTask:
         rngs = self._generators(step, size, sizes)
         whole = torch.Generator().manual_seed(Draws(self.recipe.seed, "step", step).seed("noise"))
         parts = self._vae_images(batch, self._degraded(whole))
-        scalars = self._vae.step(parts, rngs)
+        scalars = self._vae.step(parts, rngs, step)
         kl = self.recipe.pretrain_vae.kl
         return scalars | {"loss": scalars["vae_pixel"] + kl * scalars["vae_kl"]}
 
