@@ -16,6 +16,7 @@ FORMAT_VERSION: Literal[1] = 1
 FamilyName = Literal["sd-turbo", "small", "tiny"]
 ColourFix = Literal["wavelet", "adain", "none"]
 Trainable = Literal["lora", "full"]
+Enlarge = Literal["bilinear", "bicubic"]
 
 
 class Section(BaseModel):
@@ -157,6 +158,9 @@ class Face2SceneConfig(Section):
     """Grids that the degradation code is pooled to: 1 + 4 + 16 = 21 tokens [paper]. ``()`` is the
     model without degradation tokens."""
     faces: Faces = Faces()
+    enlarge: Enlarge = "bilinear"
+    """How an LQ comes to its scene's size, here and in training: FaDeX reads from the LQ's pixels.
+    [S3Diff inference_s3diff.py]; its training has bicubic ones."""
     tiling: Tiling = Tiling()
     colour_fix: ColourFix = "wavelet"
     """[chosen] S3Diff's default; whether the paper's tables used one is unstated."""

@@ -201,7 +201,7 @@ class Face2ScenePipeline:
         on the pipeline's device, H' and W' ``upscale`` times H and W.
 
         ``pairs`` has one entry a scene; a scene without a face has None and is restored with the
-        text alone. ``upscale``: 4 in the paper's ×4 protocol, bilinear before restoration [S3Diff,
+        text alone. ``upscale``: 4 in the paper's ×4 protocol, before restoration [S3Diff,
         inference_s3diff.py]; [chosen] 1, which is right for photos. ``guidance_scale``,
         ``colour_fix`` and ``tiling`` are the checkpoint's own where they are None. ``batch_size``:
         scenes of one size go through the networks together, up to so many.
@@ -217,7 +217,7 @@ class Face2ScenePipeline:
         for indices in _batches(scenes, tokens, batch_size):
             lq = torch.stack([scenes[index].to(self.device, torch.float32) for index in indices])
             target = round(lq.shape[2] * upscale), round(lq.shape[3] * upscale)
-            lq = sizes.resized(lq, target).clamp(-1, 1)
+            lq = sizes.resized(lq, target, config.enlarge).clamp(-1, 1)
             padded, size = sizes.pad(lq, config.pad_multiple_px)
             present = [token for index in indices if (token := tokens[index]) is not None]
             stacked = torch.stack(present) if present else None

@@ -24,6 +24,8 @@ class StageOneSettings(Section):
     """Largest norm of the gradients; None [chosen: DASR has none] leaves them as they are."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     """[DASR option.py] Of Adam with betas 0.9 and 0.999, no weight decay; the paper's is lost."""
+    warm_up_steps: Annotated[int, Field(ge=0)] = 0
+    """The learning rate rises to its value over so many steps. 0 [chosen: DASR has none]."""
     decay_at: Annotated[float, Field(gt=0, le=1)] = 0.6
     """[DASR option.py: epoch 60 of 100] The part of the training after which the learning rate is
     multiplied by ``decay``."""
@@ -32,7 +34,8 @@ class StageOneSettings(Section):
 
     def rate_at(self, step: int, steps: int) -> float:
         """Learning rate of step ``step``, from 0, of ``steps``."""
-        return self.learning_rate * (self.decay if step >= self.decay_at * steps else 1.0)
+        rising = min(1.0, (step + 1) / max(1, self.warm_up_steps))
+        return self.learning_rate * rising * (self.decay if step >= self.decay_at * steps else 1.0)
 
 
 @dataclass(frozen=True)

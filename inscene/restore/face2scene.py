@@ -78,7 +78,7 @@ class Face2Scene(Method):
         """Raises :class:`SampleError` where there is none."""
         pipeline = self._pipeline
         width, height = sample.size
-        scene = at_scene_size(sample.lq, (height, width))
+        scene = at_scene_size(sample.lq, (height, width), pipeline.config.enlarge)
         finding = self._first.look(scene, sample) if self._has_tokens else Finding()
         started = time.perf_counter()
         with _told(sample):
@@ -96,7 +96,7 @@ class Face2Scene(Method):
         planes = torch.from_numpy(np.ascontiguousarray(sample.lq.transpose(2, 0, 1)))
         lq = planes[None].to(pipeline.device, torch.float32) / 127.5 - 1
         # Enlarged as floats: what the first stage looks at is rounded, and this is not.
-        scene = resized(lq, (height, width))[0]
+        scene = resized(lq, (height, width), pipeline.config.enlarge)[0].clamp(-1, 1)
         (restored,) = pipeline(
             [scene],
             [None if pair is None else pair.face_pair(pipeline.device, pipeline.dtype)],

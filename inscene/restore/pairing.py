@@ -8,12 +8,13 @@ brought to it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from inscene.errors import SampleError
+from inscene.face2scene.config import Enlarge
 from inscene.faces.align import Alignment, Box, ByteImage, FloatPlane
 from inscene.faces.face import Points
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     import torch
 
     from inscene.face2scene.face_pair import FacePair
-
-Enlarge = Literal["bilinear", "bicubic"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,8 +138,9 @@ def at_scene_size(
 ) -> ByteImage:
     """The LQ at the size of its scene, (height, width): the same where it has it already.
 
-    Pixels are areas (torch's ``align_corners=False``). Bilinear is how the restorer's inference
-    enlarges its input. Raises ``SampleError`` (``lq_larger_than_scene``).
+    Pixels are areas (torch's ``align_corners=False``). ``enlarge``: as the checkpoint that looks at
+    it was trained; bilinear is how S3Diff's inference does it. Raises ``SampleError``
+    (``lq_larger_than_scene``).
     """
     height, width = scene_size
     if lq.shape[:2] == scene_size:

@@ -146,7 +146,7 @@ def _coded(
     codes: list[tuple[Tensor, Tensor]],
 ) -> StudiedImage | PassedOver:
     try:
-        codes.append(encoder.codes(face_pairs(face, presets, seed)))
+        codes.append(encoder.codes(face_pairs(face, presets, seed, encoder.config.enlarge)))
     except SampleError as error:
         return PassedOver(face.id, error.reason, error.detail, failed=True)
     height, width = face.scene.shape[:2]

@@ -12,6 +12,7 @@ import torch
 
 from inscene.degrade import Operator, degrade, load_operator
 from inscene.degrade.versions import Version
+from inscene.face2scene.config import Enlarge
 from inscene.face2scene.face_pair import FacePair
 from inscene.faces.align import ByteImage
 from inscene.restore.pairing import at_scene_size
@@ -36,9 +37,11 @@ def load_presets(names: Sequence[str]) -> tuple[Preset, ...]:
     )
 
 
-def face_pairs(face: StudyFace, presets: Sequence[Preset], seed: int) -> Iterator[FacePair]:
+def face_pairs(
+    face: StudyFace, presets: Sequence[Preset], seed: int, enlarge: Enlarge = "bilinear"
+) -> Iterator[FacePair]:
     """One a preset, in their order. HQ is the clean face itself; LQ the same box of the degraded
-    scene, enlarged to the scene's size as in inference and never resampled after that.
+    scene, enlarged to the scene's size as the checkpoint has it and never resampled after that.
 
     The LQ is bit for bit that of ``inscene degrade --preset``: its version 0 with this seed.
     Raises ``SampleError``.
@@ -47,7 +50,8 @@ def face_pairs(face: StudyFace, presets: Sequence[Preset], seed: int) -> Iterato
     noise_seed = Version(face.sha256, 0, seed).noise_seed
     clean = _tensor(face.box.crop(face.scene))
     for preset in presets:
-        lq = at_scene_size(degrade(face.scene, preset.operator, noise_seed), (height, width))
+        small = degrade(face.scene, preset.operator, noise_seed)
+        lq = at_scene_size(small, (height, width), enlarge)
         yield FacePair(_tensor(face.box.crop(lq)), clean)
 
 

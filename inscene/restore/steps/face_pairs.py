@@ -13,13 +13,14 @@ from inscene import images
 from inscene.engine.rows import Call, Drop, Fail, Keep, Outcome, Row
 from inscene.engine.step import Step, StepContext
 from inscene.errors import MachineError, SampleError, UsageError
+from inscene.face2scene.config import Enlarge
 from inscene.faces.align import ByteImage
 from inscene.faces.columns import as_column, stored_points
 from inscene.faces.detectors.choice import DetectorChoice
 from inscene.faces.face import Points
 from inscene.faces.references import ReferenceFolder, ReferencePhotos
 from inscene.restore.face_choice import FaceChoice, Leads
-from inscene.restore.pairing import Enlarge, FacePlace, ScenePair, at_scene_size
+from inscene.restore.pairing import FacePlace, ScenePair, at_scene_size
 from inscene.restore.ref_fr import AlignedFace, RefFR, absolute, find_ref_fr
 from inscene.restore.ref_fr.plain import GroundTruth
 from inscene.seeds import Draws

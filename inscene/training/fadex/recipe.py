@@ -8,11 +8,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from inscene.degrade.files import find_file
-from inscene.face2scene.config import FamilyName, Section
+from inscene.face2scene.config import Enlarge, FamilyName, Section
 from inscene.face2scene.momentum import MOMENTUM, QUEUE_SIZE
 from inscene.face2scene.stage_one import StageOneSettings
 from inscene.face2scene.views import VIEW_SIDE_PX
-from inscene.restore.pairing import Enlarge
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from inscene.degrade.files import find_file
 from inscene.face2scene.config import (
+    Enlarge,
     Face2SceneConfig,
     FamilyName,
     Lora,
@@ -22,7 +23,6 @@ from inscene.face2scene.stage_two import (
     StageTwoSettings,
     UpdateMode,
 )
-from inscene.restore.pairing import Enlarge
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -100,7 +100,8 @@ class DataChoices(Section):
     crop_px: Annotated[int, Field(ge=8)] = 512
     """[S3Diff --resolution] Side of what is restored in training; the paper names none."""
     enlarge: Enlarge = "bilinear"
-    """How an LQ comes to its scene's size. [chosen] As in inference; S3Diff trains with bicubic."""
+    """How an LQ comes to its scene's size. [chosen] As in inference; S3Diff trains with bicubic.
+    The checkpoint says which, and inference does the same."""
     flip: bool = True
     """[S3Diff] Half of the samples are mirrored, their faces with them."""
     profile: str = "s3diff"

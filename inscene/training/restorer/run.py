@@ -90,6 +90,7 @@ def train_restorer(planned: Planned, display: Display | None = None) -> Trained:
     run.check(fingerprint)  # before minutes are spent on loading models
     device = find_device(recipe.device)
     pipeline = build_pipeline(recipe.model, recipe.seed)
+    pipeline.config = pipeline.config.model_copy(update={"enlarge": recipe.data.enlarge})
     task = RestorerTask(recipe, planned.samples, pipeline, device, run / SAMPLES)
     pace = Pace(
         planned.steps,
