@@ -42,7 +42,7 @@ class LossWeights(Section):
     pixel: Weight = 2.0
     """Of the mean squared error, images in [-1, 1]."""
     perceptual: Weight = 5.0
-    """Of LPIPS on VGG-16."""
+    """Of LPIPS on VGG-16. 0: it is not computed."""
     adversarial: Weight = 0.5
     """Of both sides' cross-entropy."""
 
@@ -250,10 +250,12 @@ class StageTwo:
         restored = restored.float()
         target = negatives.targets(batch.lq, batch.hq, negative).to(restored)
         pixel = (restored - target).square().mean((1, 2, 3)).sum() / total
-        perceptual = self.perceptual(restored, target).sum() / total
-        weights = self.settings.weights
-        loss = weights.pixel * pixel + weights.perceptual * perceptual
-        return loss, {"pixel": pixel, "perceptual": perceptual}
+        weights, terms = self.settings.weights, {"pixel": pixel}
+        loss = weights.pixel * pixel
+        if weights.perceptual:
+            terms["perceptual"] = self.perceptual(restored, target).sum() / total
+            loss = loss + weights.perceptual * terms["perceptual"]
+        return loss, terms
 
     def _adversarial(
         self, restored: Tensor, counts: Tensor, total: float, rng: torch.Generator
