@@ -242,14 +242,16 @@ def test_sequential_has_negatives_in_the_reconstruction_only() -> None:
 
 def test_negatives_aim_at_their_own_lq() -> None:
     """A generator that returns what it is given has nothing to learn from them."""
-    stage = made(negative_probability=1.0, weights=ONLY_PIXELS)
+    both = LossWeights(pixel=1, perceptual=1, adversarial=0)
+    stage = made(negative_probability=1.0, weights=both)
     for parameter in stage.generator.parameters():
         parameter.data.zero_()
     scalars = stage.step([batch()], seeded())
-    assert scalars["pixel"] == 0
-    assert stage.step([batch()], seeded())["perceptual"] == 0
+    assert scalars["pixel"] == scalars["perceptual"] == 0
     stage = made(negative_probability=0.0, weights=ONLY_PIXELS)
-    assert stage.step([batch()], seeded())["pixel"] > 0.01
+    scalars = stage.step([batch()], seeded())
+    assert scalars["pixel"] > 0.01
+    assert "perceptual" not in scalars  # which weighs nothing
 
 
 def test_joint_leaves_negatives_out_of_the_adversarial_losses() -> None:
