@@ -22,8 +22,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from inscene.face2scene import negatives, ranks
-from inscene.face2scene.config import FamilyName, Section
+from inscene.face2scene import colour, negatives, ranks
+from inscene.face2scene.config import ColourFix, FamilyName, Section
 from inscene.face2scene.discriminator import Discriminator, Targets, towards
 from inscene.face2scene.face_pair import FacePair
 from inscene.face2scene.frozen import frozen
@@ -69,6 +69,10 @@ class StageTwoSettings(Section):
     prompt [paper: but for the number]."""
     update_mode: UpdateMode = "sequential"
     """[S3Diff train_s3diff.py]"""
+    colour_fix: ColourFix = "none"
+    """What is done to restored images before the losses look at them. [S3Diff] Nothing. [chosen] of
+    small models the fix that inference ends with: their VAE hardly keeps what is even in an image,
+    and otherwise most of the loss is about what is then replaced."""
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
     """[S3Diff] Largest norm of the gradients, of each optimiser."""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -168,7 +172,7 @@ class StageTwo:
         for index, (batch, named) in enumerate(zip(batches, negative, strict=True)):
             with last_synchronises(self.generator, index, batches):
                 with self._autocast(batch):
-                    restored = self.generator(batch.lq, named, batch.pairs, _of(rng, index))
+                    restored = self._restored(batch, named, _of(rng, index))
                     loss, shown = self._reconstruction(batch, restored, named, total)
                 update.add(loss, **shown)
         return update.apply(self.settings.clip_norm, "reconstruction_gradient")
@@ -186,7 +190,7 @@ class StageTwo:
                 with last_synchronises(self.generator, index, batches):
                     with self._autocast(batch):
                         draws = _of(rng, index)
-                        restored = self.generator(batch.lq, ~everyone, batch.pairs, draws)
+                        restored = self._restored(batch, ~everyone, draws)
                         loss, shown = self._adversarial(restored, everyone, total, draws)
                     update.add(loss, **shown)
                 fakes.append(restored.detach())
@@ -235,13 +239,17 @@ class StageTwo:
                 with last_synchronises(self.generator, index, batches):
                     with self._autocast(batch):
                         draws = _of(rng, index)
-                        restored = self.generator(batch.lq, named, batch.pairs, draws)
+                        restored = self._restored(batch, named, draws)
                         loss, shown = self._reconstruction(batch, restored, named, total)
                         more, also_shown = self._adversarial(restored, ~named, positives, draws)
                     update.add(loss + more, **shown, **also_shown)
                 fakes.append(restored.detach())
             scalars = update.apply(self.settings.clip_norm, "generator_gradient")
         return scalars, fakes
+
+    def _restored(self, batch: StageTwoBatch, negative: Tensor, rng: torch.Generator) -> Tensor:
+        restored: Tensor = self.generator(batch.lq, negative, batch.pairs, rng)
+        return colour.fix(restored, batch.lq.to(restored), self.settings.colour_fix)
 
     def _reconstruction(
         self, batch: StageTwoBatch, restored: Tensor, negative: Tensor, total: float

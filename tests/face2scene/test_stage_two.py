@@ -122,6 +122,7 @@ def test_the_settings_are_s3diffs() -> None:
         "targets": {"real": 0.8, "fake": 0.0, "generator": 0.8},
         "negative_probability": 0.05,
         "update_mode": "sequential",
+        "colour_fix": "none",
         "clip_norm": 1.0,
         "precision": "float32",
     }
@@ -252,6 +253,20 @@ def test_negatives_aim_at_their_own_lq() -> None:
     scalars = stage.step([batch()], seeded())
     assert scalars["pixel"] > 0.01
     assert "perceptual" not in scalars  # which weighs nothing
+
+
+def test_losses_may_look_at_what_the_colour_fix_leaves() -> None:
+    """Of a generator that makes everything brighter: which the fix takes back."""
+    losses = {}
+    for kind in ("none", "wavelet"):
+        stage = made(negative_probability=0.0, weights=ONLY_PIXELS, colour_fix=kind)
+        for parameter in stage.generator.parameters():
+            parameter.data.zero_()
+        as_it_was = stage.step([batch()], seeded())["pixel"]
+        stage.generator.prompt.data.fill_(0.25)  # type: ignore[union-attr]
+        losses[kind] = stage.step([batch()], seeded())["pixel"] - as_it_was
+    assert losses["none"] > 0.03
+    assert losses["wavelet"] == pytest.approx(0, abs=1e-6)
 
 
 def test_joint_leaves_negatives_out_of_the_adversarial_losses() -> None:

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from inscene.degrade.files import find_file
 from inscene.face2scene.config import (
+    ColourFix,
     Enlarge,
     Face2SceneConfig,
     FamilyName,
@@ -184,6 +185,8 @@ class RestorerRecipe(Section):
     """[S3Diff training_utils.py]"""
     update_mode: UpdateMode | None = None
     """Null is the family's: sequential for sd-turbo, joint for the small ones."""
+    colour_fix: ColourFix = "none"
+    """Of restored images, before the losses look at them: see :class:`StageTwoSettings`."""
     clip_norm: Rate = 1.0
     precision: Literal["float32", "bfloat16"] = "float32"
     gradient_checkpointing: bool = False
@@ -226,6 +229,7 @@ class RestorerRecipe(Section):
             weights=self.losses,
             negative_probability=self.negative_probability,
             update_mode=self.update_mode or own,
+            colour_fix=self.colour_fix,
             clip_norm=self.clip_norm,
             precision=self.precision,
         )
