@@ -204,5 +204,5 @@ def _last_words(run: Run) -> str:
 
 def _lines(file: Path) -> Iterator[str]:
     for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-        if line.strip():
+        if any(character.isalnum() for character in line):  # not the frame around an error
             yield line.strip()
