@@ -87,6 +87,12 @@ def _sd_turbo(folder: Path) -> None:
     build(folder)
 
 
+def _dino(folder: Path) -> None:
+    from tiny_weights.dino import FILE, write_dino
+
+    write_dino(folder / FILE)
+
+
 def _metric(name: str) -> Callable[[Path], None]:
     def build(folder: Path) -> None:
         file, write = METRIC_FILES[name]
@@ -122,5 +128,6 @@ BUILDERS: dict[str, Callable[[Path], None]] = {
     "infiniteyou-sim": _infiniteyou,
     "antiblur-lora": _antiblur,
     "sd-turbo": _sd_turbo,
+    "dino-vitb16": _dino,
     **{name: _metric(name) for name in METRIC_FILES},
 }

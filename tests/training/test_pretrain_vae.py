@@ -54,6 +54,16 @@ def test_it_learns_to_reconstruct_and_nothing_else_changes(
     assert all(one.grad is None for one in pipeline.restorer.vae.parameters())
 
 
+def test_rates_fall_along_half_a_cosine(pipeline: Face2ScenePipeline, crops: Tensor) -> None:
+    settings = PretrainVae(steps=4, learning_rate=1e-3, final_rate=0.2)
+    training = VaeTraining(pipeline.restorer.vae, settings)
+    rates = []
+    for step in (0, 2, 4):
+        training.step([crops[:1]], rng(), step)
+        rates.append({group["lr"] for group in training.optimiser.param_groups})
+    assert [one for (one,) in rates] == pytest.approx([1e-3, 0.6e-3, 0.2e-3])
+
+
 def test_micro_batches_are_one_batch(crops: Tensor) -> None:
     """But for the draws of the latents, which the divergence's mean does not have."""
     divergences = []

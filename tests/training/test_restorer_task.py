@@ -17,7 +17,12 @@ from inscene.face2scene.pipeline import Face2ScenePipeline
 from inscene.face2scene.updates import NonFiniteLossError, Scalars
 from inscene.training.restorer import recipe_file
 from inscene.training.restorer.ema import RunningMean
-from inscene.training.restorer.model import build_pipeline, find_device, origins
+from inscene.training.restorer.model import (
+    build_pipeline,
+    find_device,
+    origins,
+    with_scaling_factor,
+)
 from inscene.training.restorer.recipe import ModelChoice, RestorerRecipe
 from inscene.training.restorer.samples import Samples, list_samples
 from inscene.training.restorer.task import RestorerTask
@@ -283,10 +288,62 @@ def test_it_listens_to_the_fadex_that_is_named(tmp_path: Path) -> None:
     assert origins(choice).keys() == {"fadex"}
     begun = build_pipeline(ModelChoice(family="tiny", start=place), seed=0)
     assert not same(begun.mapnet.state_dict(), ours.mapnet.state_dict())
-    with pytest.raises(RecipeError, match="32 channels, and the family small takes 128"):
+    with pytest.raises(RecipeError, match=r"32 channels, and the family small takes \d+"):
         build_pipeline(ModelChoice(family="small", fadex=place), seed=0)
     with pytest.raises(RecipeError, match=r"family tiny, not small"):
         build_pipeline(ModelChoice(family="small", start=place), seed=0)
+
+
+def with_vae(place: Path, family: str = "tiny", seed: int = 9) -> str:
+    """A checkpoint; the scale of its latents is one that no other has."""
+    pipeline = Face2ScenePipeline.from_family(family, seed=seed)
+    with_scaling_factor(pipeline, 0.3)
+    pipeline.save_pretrained(place)
+    return str(place)
+
+
+def test_it_begins_with_the_vae_that_is_named(tmp_path: Path) -> None:
+    """With nothing else of that checkpoint but the scale of its latents."""
+    choice = ModelChoice(family="tiny", fadex="untrained", vae=with_vae(tmp_path / "vae"))
+    pipeline = build_pipeline(choice, seed=0)
+    theirs = Face2ScenePipeline.from_family("tiny", seed=9)
+    ours = Face2ScenePipeline.from_family("tiny", seed=0)
+    assert same(pipeline.restorer.vae.state_dict(), theirs.restorer.vae.state_dict())
+    assert same(pipeline.restorer.unet.state_dict(), ours.restorer.unet.state_dict())
+    assert same(pipeline.mapnet.state_dict(), ours.mapnet.state_dict())
+    assert same(pipeline.fadex.state_dict(), ours.fadex.state_dict())
+    assert pipeline.restorer.scaling_factor == pipeline.config.scaling_factor == 0.3
+
+
+def test_a_vae_of_another_family(tmp_path: Path) -> None:
+    place = with_vae(tmp_path / "vae")
+    with pytest.raises(RecipeError, match="not one of the family small") as caught:
+        build_pipeline(ModelChoice(family="small", fadex="untrained", vae=place), seed=0)
+    assert caught.value.where == place
+
+
+def test_a_vae_is_part_of_the_run_by_its_content(tmp_path: Path) -> None:
+    places = [with_vae(tmp_path / str(seed), seed=seed) for seed in (1, 2)]
+    one, other = (origins(ModelChoice(family="tiny", vae=place)) for place in places)
+    assert one.keys() == {"vae"}
+    assert one != other
+    facts = [tiny(model={"vae": place}).fingerprint() for place in (*places, None)]
+    assert facts[0] == facts[1] != facts[2]
+    Path(places[0]).rename(tmp_path / "moved")
+    assert origins(ModelChoice(family="tiny", vae=str(tmp_path / "moved"))) == one
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model": {"vae": "a", "start": "b"}}, "start has a VAE of its own"),
+        ({"model": {"vae": "a"}, "pretrain_vae": {"steps": 1}}, "checkpoint to begin with has"),
+        ({"model": {"vae": "a", "family": "sd-turbo"}}, "sd-turbo has a VAE that others trained"),
+    ],
+)
+def test_a_vae_and_another_one(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        tiny(**changes)
 
 
 def test_a_fadex_must_be_named() -> None:
@@ -310,6 +367,16 @@ def test_the_shipped_recipe_is_the_papers() -> None:
     assert (recipe.steps, recipe.batch, recipe.data.crop_px) == (20_000, 64, 512)
     assert recipe.stage_two().update_mode == "sequential"
     assert tiny().stage_two().update_mode == "joint"
+
+
+def test_the_shipped_small_recipe_is_of_the_small_family() -> None:
+    """Without a critic; its VAE is trained first, and at falling rates."""
+    recipe = recipe_file.load(RestorerRecipe, "train-restorer-small")
+    assert (recipe.name, recipe.model.family) == ("train-restorer-small", "small")
+    assert recipe.pretrain_vae.steps > 0
+    assert recipe.final_rate == recipe.pretrain_vae.final_rate < 1
+    assert recipe.losses.adversarial == recipe.losses.perceptual == 0
+    assert recipe.data.scene_px >= recipe.data.faces.stand_in_px[1] > recipe.data.crop_px
 
 
 @pytest.mark.parametrize(

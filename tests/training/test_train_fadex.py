@@ -345,3 +345,11 @@ def test_the_shipped_recipe_is_the_default() -> None:
     shipped = recipe_file.load(FadexRecipe, "train-fadex")
     assert shipped == FadexRecipe()
     assert shipped.operators * shipped.images == 20
+
+
+def test_the_shipped_small_recipe_is_of_the_small_family() -> None:
+    small = recipe_file.load(FadexRecipe, "train-fadex-small")
+    assert (small.name, small.family) == ("train-fadex-small", "small")
+    assert small.first_filters == "detail"
+    assert small.data.crop_px > small.view_px  # room for two views
+    assert small.data.crop_px >= (small.validation.view_px or small.view_px)
