@@ -202,13 +202,7 @@ def test_what_is_trained_with_adapters():
 def test_what_is_trained_as_a_whole():
     restorer = _restorer()
     restorer.freeze(FULL)
-    frozen = {name for name, one in restorer.named_parameters() if not one.requires_grad}
-    assert frozen
-    assert all(
-        name.startswith(("vae.decoder.", "vae.quant_conv.", "vae.post_quant_conv."))
-        for name in frozen
-    )
-    assert {"vae.decoder.conv_out.weight", "vae.quant_conv.weight"} <= frozen
+    assert all(one.requires_grad for one in restorer.parameters())
 
 
 def test_gradient_checkpointing_gives_the_same_gradients():

@@ -140,8 +140,8 @@ class ValidationChoices(Section):
 
 
 class PretrainVae(Section):
-    """A random VAE cannot restore anything, and its decoder is never trained with the restorer: it
-    learns to be an autoencoder first. Only of families that carry their VAE.
+    """A random VAE cannot restore anything: it learns to be an autoencoder first. Only of families
+    that carry their VAE.
 
     [chosen] face2scene.md, section 8, as all of its numbers."""
 
