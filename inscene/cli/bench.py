@@ -113,6 +113,10 @@ def bench(
         say(f"cannot run: {name}: {stop.why} See --plan.")
     if len(stuck) == len(wanted.methods):
         raise next(iter(stuck.values()))
+    able = [find_method(name, options) for name in wanted.methods if name not in stuck]
+    for remark in dict.fromkeys(one.remark() for one in able):
+        if remark:
+            say(remark)
     summaries = bench_run.run_bench(wanted, execute, set(stuck))
     print_restored(summaries, json, as_list=True)
     if stuck or any(summary.errors for summary in summaries):

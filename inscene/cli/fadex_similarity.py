@@ -39,7 +39,8 @@ def bench_fadex_similarity(
     if checkpoint is None:
         raise UsageError(
             f"the suite {suite.name!r} measures a checkpoint's FaDeX, and none is given",
-            next_step="Give --checkpoint C: a folder, or OWNER/NAME on the Hub.",
+            next_step="Give --checkpoint C: a folder, OWNER/NAME on the Hub, or face2scene-small, "
+            "which ships.",
         )
     planned = study.plan(suite, out, checkpoint, dataset=dataset, limit=limit)
     if plan_only:

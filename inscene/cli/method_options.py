@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 Checkpoint = Annotated[
     str | None,
-    typer.Option(help="Face2Scene checkpoint: a folder, or OWNER/NAME on the Hub.", metavar="C"),
+    typer.Option(
+        help="Face2Scene checkpoint: a folder, or OWNER/NAME on the Hub. "
+        "Default: face2scene-small, which ships.",
+        metavar="C",
+    ),
 ]
 References = Annotated[
     str | None,
@@ -44,6 +48,7 @@ def method_options(
     None, they count."""
     import yaml
 
+    from inscene.face2scene import embedded
     from inscene.restore.ref_fr import absolute
 
     options: dict[str, Any] = {}
@@ -56,7 +61,10 @@ def method_options(
     options |= {key: value for key, value in own.items() if value is not None}
     # A worker may have another working directory.
     for key in ("checkpoint", "base"):
-        if isinstance(path := options.get(key), str) and os.path.exists(os.path.expanduser(path)):
+        path = options.get(key)
+        if not isinstance(path, str) or path == embedded.NAME:
+            continue
+        if os.path.exists(os.path.expanduser(path)):
             options[key] = os.path.abspath(os.path.expanduser(path))
     for key in ("ref_fr", "blind"):
         if isinstance(name := options.get(key), str):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from inscene.engine.run import Summary
 
 NOTES = {
+    "embedded_checkpoint": "by face2scene-small, which is for trying out (--checkpoint)",
     "no_face": "no face was found",
     "no_references": "no photographs of the person (--references)",
     "text_tokens_only": "restored without degradation tokens",

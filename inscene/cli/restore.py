@@ -10,7 +10,7 @@ import typer
 
 from inscene.cli import method_options as of_method
 from inscene.cli import options as opt
-from inscene.cli.console import print_json, print_plans
+from inscene.cli.console import print_json, print_plans, say
 from inscene.cli.execute import run_shown
 from inscene.errors import ExitCode, InterruptedRunError, UsageError
 
@@ -122,6 +122,8 @@ def _restore_photos(run: PhotoRun, as_json: bool) -> None:
     from inscene.restore.photos import restore_photos
 
     require(run.method)
+    if remark := run.method.remark():
+        say(remark)
     display = open_display(f"restore {run.method.name}", len(run.work()))
     try:
         result = restore_photos(run, display)
@@ -191,7 +193,10 @@ def _restore_dataset(
     if plan_only:
         print_plans([plan], as_json)
         return
-    require(find_method(method, options))
+    found = find_method(method, options)
+    require(found)
+    if remark := found.remark():
+        say(remark)
     executor, workers, ray_address = who
     summary = run_shown(plan, engine.Workers(executor.value, workers, ray_address), "restore")
     print_restored([summary], as_json)

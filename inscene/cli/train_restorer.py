@@ -29,7 +29,8 @@ def restorer(
     fadex: Annotated[
         str | None,
         typer.Option(
-            help="Checkpoint whose FaDeX it listens to: a folder, or OWNER/NAME on the Hub.",
+            help="Checkpoint whose FaDeX it listens to: a folder, OWNER/NAME on the Hub, or "
+            "face2scene-small, which ships.",
             metavar="CHECKPOINT",
         ),
     ] = None,

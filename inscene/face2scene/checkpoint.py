@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from inscene.errors import UsageError, VerificationError
@@ -52,12 +53,21 @@ class Parts:
     prompts: PromptEmbeds
 
 
-def save(parts: Parts, folder: Path, *, training: Callable[[Path], None] | None = None) -> None:
-    """Write a checkpoint; ``training`` may fill the folder ``training/`` of it.
+def save(
+    parts: Parts,
+    folder: Path,
+    *,
+    training: Callable[[Path], None] | None = None,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write a checkpoint; ``training`` may fill the folder ``training/`` of it. ``dtype``: what
+    weights are stored as, e.g. ``torch.float16`` for half the size; the model stays as it is, and
+    loading asks for its own type. The few statistics of batch norms are stored as they are: float16
+    has no variances below 6e-8.
 
     All of it is written beside ``folder`` and renamed when it is whole. A checkpoint that is there
-    already is replaced. Raises ``UsageError`` where something else is there, or where the adapters
-    were fused and cannot be told from the base any more.
+    already is replaced. Raises ``UsageError`` where something else is there, where a weight is too
+    large for ``dtype``, or where the adapters were fused and cannot be told from the base any more.
     """
     config = parts.config
     must_be_trainable(config)
@@ -77,7 +87,7 @@ def save(parts: Parts, folder: Path, *, training: Callable[[Path], None] | None 
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
         fresh = Path(temporary) / "new"
         fresh.mkdir()
-        _write(parts, fresh)
+        _write(parts, fresh, dtype)
         if training is not None:
             (fresh / TRAINING).mkdir()
             training(fresh / TRAINING)
@@ -118,7 +128,7 @@ def load(folder: Path, *, base: Path | None = None, dtype: torch.dtype = torch.f
     return parts
 
 
-def _write(parts: Parts, folder: Path) -> None:
+def _write(parts: Parts, folder: Path, dtype: torch.dtype | None) -> None:
     config = parts.config
     parts.fadex.save_pretrained(folder / "fadex", safe_serialization=True)
     parts.mapnet.save_pretrained(folder / "mapnet", safe_serialization=True)
@@ -137,6 +147,8 @@ def _write(parts: Parts, folder: Path) -> None:
     for path in files_of(folder):
         if path.name == "config.json":
             _without_places(folder / path)
+        elif dtype is not None and path.suffix == ".safetensors":
+            _store_as(folder / path, dtype)
     missing = set(expected_files(config)) - {path.as_posix() for path in files_of(folder)}
     if missing:  # e.g. a part of more than 10 GB, which diffusers would split
         raise RuntimeError(f"these were not written: {sorted(missing)}")
@@ -152,6 +164,24 @@ def _save_tensors(state: dict[str, torch.Tensor], file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().contiguous() for name, tensor in state.items()}
     save_file(tensors, file, {"format": "pt"})
+
+
+def _store_as(file: Path, dtype: torch.dtype) -> None:
+    """Other tensors than weights, such as counts, stay; so does what the file says of itself."""
+    with safe_open(file, "pt") as opened:
+        metadata = opened.metadata()
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point() or "running_" in name:
+            continue
+        tensors[name] = tensor.to(dtype)
+        if not tensors[name].isfinite().all() and tensor.isfinite().all():
+            raise UsageError(
+                f"{name} of {file.parent.name} has weights of up to {tensor.abs().max():.3g}, "
+                f"which is too much for {dtype}",
+                next_step="Save it as bfloat16 or float32.",
+            )
+    save_file(tensors, file, metadata)
 
 
 def _without_places(config: Path) -> None:

@@ -57,7 +57,7 @@ def save_fadex(
 
 def load_fadex(place: str | Path) -> SavedFaDeX:
     """``place``: such a folder, a run of ``inscene train fadex`` that has ended, a whole
-    checkpoint, or ``OWNER/NAME`` on the Hub.
+    checkpoint, ``OWNER/NAME`` on the Hub, or ``face2scene-small``, which ships.
 
     Raises ``UsageError`` where it is none of these, ``VerificationError`` where a file is missing
     or not the one that was saved.

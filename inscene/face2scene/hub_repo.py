@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from inscene.errors import InsceneError, MachineError, UsageError
+from inscene.face2scene import embedded
 from inscene.face2scene.document import TRAINING, is_checkpoint
 
 PATTERNS = ["*.json", "*.safetensors"]
@@ -19,12 +20,15 @@ def local_folder(
     folder_or_repo: str | Path, *, revision: str | None = None, token: str | bool | None = None
 ) -> Path:
     """A folder of this machine as it is; a repository ``OWNER/NAME`` fetched into the user's Hub
-    cache, at ``revision`` (a branch, a tag or a commit).
+    cache, at ``revision`` (a branch, a tag or a commit); or the text ``face2scene-small``, which is
+    always the checkpoint that ships.
 
-    A folder is preferred where both exist. Raises ``UsageError`` where it is neither, or the hub
-    has no such thing, ``MachineError`` where the hub cannot be reached or refuses.
+    A folder is preferred to a repository where both exist. Raises ``UsageError`` where it is none
+    of these, or the hub has no such thing, ``MachineError`` where the hub cannot be reached or
+    refuses.
     """
-    folder = Path(folder_or_repo).expanduser()
+    ships = folder_or_repo == embedded.NAME  # which no Path is equal to
+    folder = embedded.embedded_folder() if ships else Path(folder_or_repo).expanduser()
     if folder.is_dir():
         if revision is not None:
             raise UsageError("a folder has no revisions", where=str(folder))
@@ -32,7 +36,9 @@ def local_folder(
     name = str(folder_or_repo)
     if not _REPO.match(name):
         raise UsageError(
-            "there is no such folder, and it is not OWNER/NAME of a repository either", where=name
+            "there is no such folder, and it is not OWNER/NAME of a repository either",
+            where=name,
+            next_step=f"The one that ships with inscene is {embedded.NAME}.",
         )
     from huggingface_hub import snapshot_download
 

@@ -85,7 +85,9 @@ class Face2ScenePipeline:
         device: torch.device | str = "cpu",
         token: str | bool | None = None,
     ) -> Self:
-        """Of a checkpoint's folder, or of a repository ``OWNER/NAME`` that has one.
+        """Of a checkpoint's folder, of a repository ``OWNER/NAME`` that has one, or of
+        ``face2scene-small``, which ships. ``dtype`` is what it computes with, whatever type the
+        weights are stored as.
 
         Raises as :func:`inscene.face2scene.hub_repo.local_folder` and
         :func:`inscene.face2scene.checkpoint.load`.
@@ -94,10 +96,14 @@ class Face2ScenePipeline:
         return cls(checkpoint.load(folder, base=base, dtype=dtype)).to(device)
 
     def save_pretrained(
-        self, folder: str | Path, *, training: Callable[[Path], None] | None = None
+        self,
+        folder: str | Path,
+        *,
+        training: Callable[[Path], None] | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         """See :func:`inscene.face2scene.checkpoint.save`."""
-        checkpoint.save(self.parts, Path(folder), training=training)
+        checkpoint.save(self.parts, Path(folder), training=training, dtype=dtype)
 
     def push_to_hub(
         self,

@@ -17,6 +17,7 @@ from inscene.bench.methods.builtin import lacking_packages
 from inscene.bench.methods.manifest import BuiltinManifest
 from inscene.doctor.machine import version_of
 from inscene.errors import MachineError, SampleError, UsageError
+from inscene.face2scene import embedded
 from inscene.quiet import only_errors
 from inscene.recipe import content_hash
 from inscene.restore.first_stage import Finding, FirstStage
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 WITH_REFERENCES = "with_references"
 """An option that is no setting: photographs of people are going to be given."""
+EMBEDDED = "embedded_checkpoint"
+"""A note: it was the small model that ships."""
 _ELSEWHERE = {"checkpoint", "base", "device", "dtype", "ref_fr", "blind"}
 """Settings of which the fingerprint has what they stand for: names of files say nothing of their
 content, and something of a machine."""
@@ -84,7 +87,8 @@ class Face2Scene(Method):
         with _told(sample):
             restored = self._second(pipeline, sample, finding.pair)
         finding.stage_s["restore_scene"] = time.perf_counter() - started
-        return Output(restored, tuple(finding.notes), finding.stage_s)
+        notes = [EMBEDDED, *finding.notes] if self._ships else finding.notes
+        return Output(restored, tuple(notes), finding.stage_s)
 
     def _second(self, pipeline: Face2ScenePipeline, sample: Sample, pair: Any) -> Image:
         import torch
@@ -109,14 +113,14 @@ class Face2Scene(Method):
     @functools.cached_property
     def _pipeline(self) -> Face2ScenePipeline:
         require(self)
-        settings = self.settings
-        assert settings.checkpoint is not None, "missing() says so"
+        settings, place = self.settings, self._place
+        assert place is not None, "missing() says so"
         base = None if settings.base is None else Path(settings.base).expanduser()
         with only_errors("bitsandbytes"):
             from inscene.face2scene.pipeline import Face2ScenePipeline
 
             pipeline = Face2ScenePipeline.from_pretrained(
-                settings.checkpoint, base=base, dtype=self._dtype, device=self._device
+                place, base=base, dtype=self._dtype, device=self._device
             )
         return pipeline.optimised(
             compile=settings.compiled,
@@ -125,11 +129,22 @@ class Face2Scene(Method):
         )
 
     @property
+    def _place(self) -> str | None:
+        """Where none is named, the one that ships, unless this variant was trained anew."""
+        if self.settings.checkpoint is not None:
+            return self.settings.checkpoint
+        return embedded.NAME if self.settings.tokens in (None, embedded.TOKENS) else None
+
+    @property
+    def _ships(self) -> bool:
+        return self._place == embedded.NAME
+
+    @property
     def _has_tokens(self) -> bool:
         """Whether faces have a say. Where it is not known yet, they have."""
         if self.settings.tokens == 0:
             return False
-        known = self.settings.checkpoint is not None and not lacking_packages(self.manifest)
+        known = self._place is not None and not lacking_packages(self.manifest)
         return not known or self._config.tokens > 0
 
     def _must_give_tokens(self) -> None:
@@ -137,7 +152,7 @@ class Face2Scene(Method):
         if wanted is not None and config.tokens != wanted:
             raise UsageError(
                 f"{self.name} has {wanted} degradation tokens, this checkpoint {config.tokens}",
-                where=self.settings.checkpoint,
+                where=self._place,
                 why="The variants are trained anew.",
                 next_step="Give --checkpoint the one that was trained so.",
             )
@@ -162,10 +177,11 @@ class Face2Scene(Method):
         """Raises :class:`UsageError` for a checkpoint that is none, or another variant's."""
         if found := lacking_packages(self.manifest):
             return found
-        if self.settings.checkpoint is None:
+        if self._place is None:
             found.append(
-                "It needs a checkpoint, and none ships with this version: give --checkpoint, a "
-                "folder or OWNER/NAME on the Hub."
+                f"It needs a checkpoint of its own, and {embedded.NAME}, which ships, has "
+                f"{embedded.TOKENS} degradation tokens: give --checkpoint, a folder or OWNER/NAME "
+                "on the Hub."
             )
         else:
             found += self._lacking_weights()
@@ -211,8 +227,13 @@ class Face2Scene(Method):
     def _document(self) -> tuple[Face2SceneConfig, dict[str, str]]:
         from inscene.face2scene import document, hub_repo
 
-        assert self.settings.checkpoint is not None
-        return document.read(hub_repo.local_folder(self.settings.checkpoint))
+        assert self._place is not None
+        return document.read(hub_repo.local_folder(self._place))
+
+    @functools.cached_property
+    def _content(self) -> str:
+        config, files = self._document
+        return content_hash([config.model_dump(mode="json"), files])
 
     def fingerprint(self) -> dict[str, Any]:
         """All that decides the output; the checkpoint by its content, wherever it is. Parts that
@@ -221,9 +242,9 @@ class Face2Scene(Method):
 
         settings = self.settings.model_dump(mode="json", exclude=_ELSEWHERE)
         facts: dict[str, Any] = {"method": self.name, "settings": settings, "checkpoint": None}
-        if self.settings.checkpoint is not None and not lacking_packages(self.manifest):
-            config, files = self._document
-            facts["checkpoint"] = content_hash([config.model_dump(mode="json"), files])
+        if self._place is not None and not lacking_packages(self.manifest):
+            config, _ = self._document
+            facts["checkpoint"] = self._content
             facts["dtype"] = str(self._dtype).removeprefix("torch.")
             if config.base is not None:
                 try:
@@ -234,6 +255,8 @@ class Face2Scene(Method):
                     )
                 except MissingWeightError:
                     facts["base"] = None
+        if self._ships:  # its notes say so
+            facts["embedded"] = embedded.NAME
         facts["first_stage"] = self._first.fingerprint() if self._has_tokens else None
         facts["packages"] = {name: version_of(name) for name in self.manifest.packages}
         return facts
@@ -245,10 +268,22 @@ class Face2Scene(Method):
             f"({settings.ref_fr_quality}); without references by {settings.blind}"
         )
         return {
-            "checkpoint": settings.checkpoint or "none given",
+            "checkpoint": f"{embedded.NAME}, {embedded.WHAT}"
+            if self._ships
+            else settings.checkpoint or "none given",
             "faces": faces if self._has_tokens else "not looked at: there are no tokens",
             "oracle": "it looks at the clean image: for studies" if self.sees_clean else "",
         }
+
+    def remark(self) -> str:
+        if not self._ships:
+            return ""
+        return f"{embedded.NAME} restores: {embedded.WHAT}. --checkpoint names another."
+
+    def origin(self) -> dict[str, str]:
+        """Where the checkpoint lies says nothing of its content, and something of a machine."""
+        named = {"checkpoint": embedded.NAME} if self._ships else {}
+        return {**named, "checkpoint_sha256": self._content}
 
 
 def _sentence(text: str) -> str:

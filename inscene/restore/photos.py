@@ -154,7 +154,8 @@ def _one(
     if run.side_by_side:
         both = side_by_side(at_scene_size(lq, (height, width)), output.image)
         store.replace(comparison_name(name), images.encode_png(both))
-    record.add(_facts(entry, sha256, name, output, output.seconds(seconds)))
+    facts = _facts(entry, sha256, name, output, output.seconds(seconds))
+    record.add({**facts, **run.method.origin()})
     return output.notes
 
 

@@ -20,7 +20,8 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     checkpoint: str | None = None
-    """Folder, or ``org/name`` on the Hugging Face Hub."""
+    """Folder, or ``org/name`` on the Hugging Face Hub. None is ``face2scene-small``, which ships,
+    but for variants with other numbers of tokens."""
     base: str | None = None
     """Folder of the base model, in SD-Turbo's layout; else the verified weights are used."""
     tokens: Annotated[int, Field(ge=0)] | None = None

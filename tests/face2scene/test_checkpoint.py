@@ -278,6 +278,50 @@ def test_an_interrupted_save_leaves_the_old_one(copy, sd_turbo, monkeypatch):
     assert [path.name for path in copy.parent.iterdir()] == ["copy"]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_stored_in_half_and_loaded_as_float32(tmp_path, sd_turbo, kind):
+    """Weights take half the room; what is loaded is float32 and differs by rounding."""
+    made = _pipeline(kind, sd_turbo)
+    norm = made.fadex.encoder[1]
+    norm.running_var.fill_(1e-9)  # nothing, in float16
+    norm.num_batches_tracked.fill_(70_001)
+    before = {name: tensor.clone() for name, tensor in _state(made.parts).items()}
+    made.save_pretrained(tmp_path / "half", dtype=torch.float16)
+    made.save_pretrained(tmp_path / "full")
+    for name, tensor in _state(made.parts).items():
+        assert torch.equal(tensor, before[name]), name
+    for path in (tmp_path / "half").rglob("*.safetensors"):
+        types = {one.dtype for one in load_file(path).values() if one.ndim > 1}
+        assert types == {torch.float16}, path
+    sizes = {
+        name: sum(path.stat().st_size for path in (tmp_path / name).rglob("*.safetensors"))
+        for name in ("half", "full")
+    }
+    assert sizes["half"] < 0.62 * sizes["full"]
+    assert (tmp_path / "half/face2scene.json").stat().st_mode & 0o777 == (
+        tmp_path / "half/fadex" / document.DIFFUSERS_FILES[1]
+    ).stat().st_mode & 0o777
+    base = sd_turbo if kind == "sd-turbo" else None
+    loaded = Face2ScenePipeline.from_pretrained(tmp_path / "half", base=base)
+    for name, tensor in _state(loaded.parts).items():
+        assert tensor.dtype == before[name].dtype, name
+        if kind == "sd-turbo" and name.startswith("unet.conv_out.base_layer."):
+            continue  # the base's
+        torch.testing.assert_close(tensor, before[name], rtol=1e-3, atol=1e-7)
+    assert loaded.fadex.encoder[1].running_var.equal(norm.running_var)
+    assert loaded.fadex.encoder[1].num_batches_tracked == 70_001
+
+
+def test_weights_that_are_too_large_for_half(tmp_path, sd_turbo):
+    made = _pipeline("full", sd_turbo)
+    with torch.no_grad():
+        made.mapnet.get_parameter(next(iter(dict(made.mapnet.named_parameters()))))[0] = 7e4
+    with pytest.raises(UsageError, match=r"of mapnet has weights of up to 7e\+04"):
+        made.save_pretrained(tmp_path / "half", dtype=torch.float16)
+    assert not (tmp_path / "half").exists()
+    made.save_pretrained(tmp_path / "half", dtype=torch.bfloat16)
+
+
 @pytest.mark.parametrize("make", [
     lambda path: (path.mkdir(), (path / "thesis.tex").write_text("…")),
     lambda path: path.write_text("a file"),

@@ -160,6 +160,22 @@ def test_the_demos_pairs_and_the_leaderboard(
     assert f"{row['scores']['psnr']['mean']:.4f}" in shown
 
 
+def test_the_demos_pairs_need_no_checkpoint(
+    cli: Cli, board: Any, read: Read, tmp_path: Path
+) -> None:
+    """Nor any other option: the one that ships restores them."""
+    asked = ("bench", "--suite", "demo", "--method", "face2scene", "--metrics", "psnr,ssim")
+    said = cli(*asked, "--limit", "1", "--out", tmp_path)
+    assert "face2scene-small restores: the small model that ships" in said.err
+    place = tmp_path / "demo--face2scene" / "restored"
+    (row,) = read(place)
+    assert row["notes"] == ["embedded_checkpoint", "no_references", "text_tokens_only"]
+    recipe = json.loads((place / "run" / "recipe.json").read_text())
+    (step,) = (step for step in recipe["steps"] if step["step"] == "restore")
+    assert (step["embedded"], len(step["checkpoint"])) == ("face2scene-small", 64)
+    assert board(tmp_path)["face2scene"]["failures"] == {}
+
+
 def test_bench_and_restore_agree(
     cli: Cli, bench: Any, read: Read, home: Path, adapters: Path, tmp_path: Path
 ) -> None:

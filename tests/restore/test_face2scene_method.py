@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from inscene.bench.methods import Sample, describe, find_method, require, what_is_missing
 from inscene.bench.run import Bench, plan_restore
 from inscene.errors import MachineError, RecipeError, SampleError, UsageError, VerificationError
+from inscene.face2scene import embedded
+from inscene.face2scene.embedded import FOLDER, NAME
 from inscene.restore.face2scene import Face2Scene, _as_bytes
 
 pytest.importorskip("facenet_pytorch")
@@ -238,12 +240,49 @@ def test_qualities_of_the_reference_face(method: Methods, quality: str) -> None:
 # What is missing
 
 
-def test_without_a_checkpoint() -> None:
-    method = find_method("face2scene")
-    (lacking,) = what_is_missing(method)
-    assert "none ships with this version: give --checkpoint" in lacking
-    with pytest.raises(MachineError, match="give --checkpoint"):
-        method.restore(Sample("x", 0, np.zeros((4, 4, 3), np.uint8), (4, 4)))
+def test_without_a_checkpoint_it_is_the_one_that_ships(
+    method: Methods, checkpoint: Path, tmp_path: Path
+) -> None:
+    ships = find_method("face2scene")
+    assert what_is_missing(ships) == []
+    assert "checkpoint: face2scene-small, the small model that ships" in "\n".join(describe(ships))
+    assert "for trying out. --checkpoint names another." in ships.remark()
+    (output,) = ships.restore_many([Sample("x", 0, np.zeros((16, 12, 3), np.uint8), (24, 32))])
+    assert not isinstance(output, SampleError)
+    assert output.image.shape == (32, 24, 3)
+    assert output.notes == ("embedded_checkpoint", "no_references", "text_tokens_only")
+    facts, named = ships.fingerprint(), find_method("face2scene", {"checkpoint": NAME})
+    assert facts == named.fingerprint()
+    assert facts["embedded"] == NAME
+    assert ships.origin() == {"checkpoint": NAME, "checkpoint_sha256": facts["checkpoint"]}
+    copy = find_method("face2scene", {"checkpoint": str(shutil.copytree(FOLDER, tmp_path / NAME))})
+    # The same weights, without the note.
+    assert copy.fingerprint() == {key: facts[key] for key in facts if key != "embedded"}
+    assert copy.remark() == ""
+    other = method()
+    assert other.remark() == ""
+    assert other.origin() == {"checkpoint_sha256": other.fingerprint()["checkpoint"]}
+    assert "embedded" not in other.fingerprint()
+
+
+def test_variants_that_were_trained_anew_need_their_own() -> None:
+    for name in ("face2scene-1token", "face2scene-5tokens", "face2scene-notokens"):
+        variant = find_method(name)
+        (lacking,) = what_is_missing(variant)
+        assert "face2scene-small, which ships, has 21 degradation tokens: give" in lacking
+        assert variant.fingerprint()["checkpoint"] is None
+        with pytest.raises(MachineError, match="give --checkpoint"):
+            variant.restore(Sample("x", 0, np.zeros((4, 4, 3), np.uint8), (4, 4)))
+        with pytest.raises(UsageError, match="this checkpoint 21"):
+            require(find_method(name, {"checkpoint": NAME}))
+    for name in ("face2scene-cfg-1.00", "face2scene-ref-fr-bad"):
+        assert "ships" in find_method(name).remark()
+
+
+def test_an_installation_that_lacks_the_one_that_ships(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(embedded, "FOLDER", tmp_path / "nowhere")
+    (lacking,) = what_is_missing(find_method("face2scene"))
+    assert "face2scene-small is not in this installation" in lacking
 
 
 def test_all_that_is_missing_is_said_at_once(method: Methods, monkeypatch, tmp_path: Path) -> None:

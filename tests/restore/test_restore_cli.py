@@ -117,8 +117,12 @@ def test_a_plan(cli: Cli, photos: Path, pairs: Path, command: list[Any], tmp_pat
     assert facts["missing"] == []
     of_pairs = json.loads(cli("restore", pairs, *command, "--plan", "--json").out)
     assert of_pairs["makes"] == "restored"
+    variant = ["--method", "face2scene-1token", "--plan"]
+    text = cli("restore", photos, "--out", tmp_path / "out", *variant).out
+    assert "missing: It needs a checkpoint of its own" in text
     text = cli("restore", photos, "--out", tmp_path / "out", "--plan").out
-    assert "missing: It needs a checkpoint" in text
+    assert "checkpoint: face2scene-small, the small model that ships" in text
+    assert "missing" not in text
     assert not (tmp_path / "out").exists()
 
 
@@ -160,8 +164,37 @@ def test_what_a_dataset_has_no_use_for(
 
 
 def test_no_checkpoint(cli: Cli, photos: Path, tmp_path: Path) -> None:
-    said = cli("restore", photos, "--out", tmp_path / "out", code=4)
-    assert "none ships with this version: give --checkpoint" in said.err
+    """The one that ships restores, and says so."""
+    said = cli("restore", photos / "flag.png", "--out", tmp_path / "out")
+    assert "face2scene-small restores: the small model that ships" in said.err
+    assert "1  embedded_checkpoint: by face2scene-small, which is for trying out" in said.out
+    assert size_of(tmp_path / "out/flag.png") == (120, 80)
+    (line,) = map(json.loads, (tmp_path / "out/restored.jsonl").read_text().splitlines())
+    assert line["checkpoint"] == "face2scene-small"
+    assert len(line["checkpoint_sha256"]) == 64
+    said = cli("restore", photos / "flag.png", "--out", tmp_path / "json", "--json")
+    assert json.loads(said.out)["notes"]["embedded_checkpoint"] == 1
+
+
+def test_its_name_and_a_folder_of_that_name(
+    cli: Cli, photos: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(checkpoint, tmp_path / "face2scene-small")
+    hashes = []
+    for given in ("face2scene-small", "./face2scene-small", checkpoint):
+        cli("restore", photos / "flag.png", "--out", "out", "--checkpoint", given)
+        (line,) = map(json.loads, (tmp_path / "out/restored.jsonl").read_text().splitlines())
+        assert ("checkpoint" in line) == (given == "face2scene-small")
+        hashes.append(line["checkpoint_sha256"])
+    assert hashes[0] != hashes[1] == hashes[2]
+
+
+def test_checkpoints_that_are_none(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    said = cli(
+        "restore", photos, "--out", tmp_path / "out", "--method", "face2scene-1token", code=4
+    )
+    assert "give --checkpoint" in said.err
     assert not (tmp_path / "out").exists()
     empty = tmp_path / "empty"
     empty.mkdir()

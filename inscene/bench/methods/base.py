@@ -100,3 +100,11 @@ class Method(abc.ABC):
     def facts(self) -> dict[str, str]:
         """What would be run and under which licence, for people."""
         return {}
+
+    def remark(self) -> str:
+        """What whoever runs it is to know before it begins, in one line; mostly nothing."""
+        return ""
+
+    def origin(self) -> dict[str, str]:
+        """What a record names beside each output: the model that made it, and its content."""
+        return {}
