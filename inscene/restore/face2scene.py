@@ -177,6 +177,11 @@ class Face2Scene(Method):
         """Raises :class:`UsageError` for a checkpoint that is none, or another variant's."""
         if found := lacking_packages(self.manifest):
             return found
+        if self._ships:
+            try:
+                embedded.embedded_folder()
+            except MachineError as error:
+                return [f"{error}"]
         if self._place is None:
             found.append(
                 f"It needs a checkpoint of its own, and {embedded.NAME}, which ships, has "
