@@ -1,12 +1,12 @@
 """The main job on photographs that installed packages carry: nothing to download, nothing to find.
 
-photos → scenes → degraded pairs → two classical methods → leaderboard
+photos → scenes → degraded pairs → two classical methods, and a small learned one → leaderboard
 """
 
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import yaml
 
 from inscene.bench.examples import load_examples
 from inscene.bench.leaderboard import Board, load_boards, render
+from inscene.bench.methods.find import find_method
 from inscene.bench.results import load_results
 from inscene.bench.run import bench_of_dataset, run_bench
 from inscene.engine import run as engine
@@ -24,7 +25,8 @@ from inscene.quality.registry import WITHOUT_WEIGHTS
 from inscene.recipe import load_recipe
 from inscene.shipped import shipped_folder
 
-METHODS = ("bicubic", "bilateral")
+METHODS = ("bicubic", "bilateral", "face2scene")
+"""The last with the checkpoint that ships: without references, by its text tokens."""
 EXAMPLES = 6
 VERSIONS = 3  # of each photo: enough that one lucky draw does not decide the leaderboard
 
@@ -53,8 +55,9 @@ def find_photos() -> dict[str, list[Path]]:
     return found
 
 
-def run_demo(out: str, say: Callable[[str], None]) -> DemoResult:
-    """Run everything into the folder ``out``; a folder of an earlier demo is resumed.
+def run_demo(out: str, say: Callable[[str], None], methods: Sequence[str] = METHODS) -> DemoResult:
+    """Run everything into the folder ``out``; a folder of an earlier demo is resumed. A method that
+    cannot run here is left out, and said to be.
 
     Raises :class:`MachineError` where no installed package carries photos.
     """
@@ -75,7 +78,13 @@ def run_demo(out: str, say: Callable[[str], None]) -> DemoResult:
     say("\n2. scenes → LQ–HQ pairs (two-order Real-ESRGAN chain)")
     _run("degrade", [str(scenes)], pairs, f"degrade.versions={VERSIONS}")
     say("\n3. restore the LQ images, score against HQ")
-    run_bench(bench_of_dataset(str(pairs), METHODS, WITHOUT_WEIGHTS, str(results)), _execute)
+    able = []
+    for name in methods:
+        if missing := find_method(name).missing():
+            say(f"{name} is left out: {' '.join(missing)}")
+        else:
+            able.append(name)
+    run_bench(bench_of_dataset(str(pairs), able, WITHOUT_WEIGHTS, str(results)), _execute)
 
     boards = load_boards([str(results)])
     leaderboard = folder / "leaderboard.html"

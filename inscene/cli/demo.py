@@ -15,7 +15,7 @@ def demo(
 ) -> None:
     """Run the main job, small, on photos that installed packages carry.
 
-    Photos → scenes → degraded pairs → restored by two methods → leaderboard.
+    Photos → scenes → degraded pairs → restored by three methods → leaderboard.
     """
     from inscene.bench.leaderboard import render
     from inscene.demo import run_demo
