@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import signal
 import tempfile
 import threading
@@ -88,7 +89,8 @@ def _trainer(
 
     return TorchTrainer(
         _in_worker,
-        train_loop_config={"work": work, "planned": planned},
+        # In an envelope: Ray's controller, which passes it on, need not import what is trained.
+        train_loop_config={"envelope": pickle.dumps((work, planned))},
         torch_config=TorchConfig(backend="nccl" if gpu else "gloo", timeout_s=TIMEOUT_S),
         scaling_config=ScalingConfig(
             num_workers=workers, use_gpu=gpu, resources_per_worker={"CPU": share, "GPU": int(gpu)}
@@ -100,7 +102,8 @@ def _trainer(
 
 def _in_worker(config: dict[str, Any]) -> Trained:
     with only_errors("bitsandbytes"):
-        done: Trained = config["work"](config["planned"])
+        work, planned = pickle.loads(config["envelope"])
+        done: Trained = work(planned)
     return done
 
 
