@@ -2,7 +2,8 @@
 
 The models are small ones in the official layout, pulled from a hub on this machine by the command
 that a user types. The detector finds white squares, the recogniser is random: what is tested is
-that everything arrives where it belongs.
+that everything arrives where it belongs. Commands run in this process, which imports the models'
+libraries once; those whose work is done by others, in one of their own.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from command_here import inscene_here
 from loopback.pulled import pulled
 from PIL import Image
 from synthetic_photos import synthetic_photo
@@ -24,7 +26,10 @@ from tiny_weights.insightface_packs import paint_face
 
 for _package in ("insightface", "onnxruntime", "onnx", "ultralytics", "facexlib"):
     pytest.importorskip(_package, reason="extras: gallery, generate")
-pytestmark = pytest.mark.xdist_group("faces-models")
+pytestmark = [
+    pytest.mark.xdist_group("faces-models"),
+    pytest.mark.filterwarnings("ignore"),  # the models' libraries', as in a process of their own
+]
 
 MODELS = ["buffalo_l", "antelopev2", "yolov8n-face", "ir-se-50"]
 
@@ -81,8 +86,9 @@ def build(inscene, photos: Path, tmp_path: Path) -> Build:
         path.write_text(yaml.safe_dump(recipe))
         out = tmp_path / "out"
         command = ["build", "gallery", photos, "--recipe", path, "--out", out, *options]
-        inscene(*command, code=code)
-        inscene("verify", out)
+        others = {"process", "ray"} & set(options)
+        (inscene if others else inscene_here)(*command, code=code)
+        inscene_here("verify", out)
         rows = pq.read_table(out / "data").to_pylist()
         return sorted(rows, key=lambda row: row["sample_id"])
 
@@ -115,7 +121,7 @@ def test_faces_and_landmarks(build: Build, tmp_path: Path) -> None:
     assert dropped(tmp_path) == {"anna/none.png": "no_face", "anna/torn.png": "image_truncated"}
 
 
-def test_metadata_takes_what_the_dataset_has(build: Build, inscene, tmp_path: Path) -> None:
+def test_metadata_takes_what_the_dataset_has(build: Build, tmp_path: Path) -> None:
     before = build(SCRFD, "landmarks")
     (tmp_path / "again.yaml").write_text(
         yaml.safe_dump(
@@ -127,7 +133,9 @@ def test_metadata_takes_what_the_dataset_has(build: Build, inscene, tmp_path: Pa
         )
     )
     out = tmp_path / "again"
-    inscene("build", "gallery", tmp_path / "out", "--recipe", tmp_path / "again.yaml", "--out", out)
+    inscene_here(
+        "build", "gallery", tmp_path / "out", "--recipe", tmp_path / "again.yaml", "--out", out
+    )
     after = pq.read_table(out / "data").to_pylist()
     assert [row["face_bbox"] for row in after] == [row["face_bbox"] for row in before]
     assert [row["landmarks5"] for row in after] == [row["landmarks5"] for row in before]
@@ -251,7 +259,7 @@ def test_each_worker_has_each_model_once_with_one_thread(
 
 
 def test_the_table_is_the_same_for_any_workers(
-    build: Build, references: Path, inscene, tmp_path: Path
+    build: Build, references: Path, tmp_path: Path
 ) -> None:
     steps = (SCRFD, "landmarks", identity(references))
     hashes = set()
@@ -259,19 +267,19 @@ def test_the_table_is_the_same_for_any_workers(
         [("--executor", "inline"), ("--executor", "process", "--workers", "2")]
     ):
         build(*steps, options=options)
-        verdict = json.loads(inscene("verify", tmp_path / "out", "--json").stdout)
+        verdict = json.loads(inscene_here("verify", tmp_path / "out", "--json").stdout)
         hashes.add(verdict["table_hash"])
         (tmp_path / "out").rename(tmp_path / f"out-{number}")
     assert len(hashes) == 1
 
 
 def test_the_recipe_hash_knows_weights_and_references(
-    inscene, photos: Path, references: Path, tmp_path: Path
+    photos: Path, references: Path, tmp_path: Path
 ) -> None:
     def plan() -> str:
         command = ["build", "gallery", photos, "--recipe", tmp_path / "faces.yaml", "--out",
                    tmp_path / "out", "--plan", "--json"]  # fmt: skip
-        return json.loads(inscene(*command).stdout)["recipe_hash"]
+        return json.loads(inscene_here(*command).stdout)["recipe_hash"]
 
     recipe = {"name": "faces", "makes": "scenes", "steps": ["decode", SCRFD, identity(references)]}
     (tmp_path / "faces.yaml").write_text(yaml.safe_dump(recipe))
@@ -287,13 +295,13 @@ def test_the_recipe_hash_knows_weights_and_references(
 
 
 def test_weights_that_are_missing(
-    inscene, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("INSCENE_WEIGHTS", str(tmp_path / "empty"))
     recipe = {"name": "faces", "makes": "scenes", "steps": ["decode", SCRFD]}
     (tmp_path / "faces.yaml").write_text(yaml.safe_dump(recipe))
     out = tmp_path / "out"
-    done = inscene(
+    done = inscene_here(
         "build", "gallery", photos, "--recipe", tmp_path / "faces.yaml", "--out", out, code=4
     )
     for part in ("det_10g.onnx (391 kB)", "1.1 MB to download", "Licence: insightface NC",
@@ -303,7 +311,7 @@ def test_weights_that_are_missing(
 
 
 def test_weights_that_were_changed(
-    inscene, photos: Path, tmp_path: Path, environment, monkeypatch: pytest.MonkeyPatch
+    photos: Path, tmp_path: Path, environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import shutil
 
@@ -314,7 +322,7 @@ def test_weights_that_were_changed(
     recipe = {"name": "faces", "makes": "scenes", "steps": ["decode", SCRFD]}
     (tmp_path / "faces.yaml").write_text(yaml.safe_dump(recipe))
     command = ["build", "gallery", photos, "--recipe", tmp_path / "faces.yaml"]
-    done = inscene(*command, "--out", tmp_path / "out", code=5)
+    done = inscene_here(*command, "--out", tmp_path / "out", code=5)
     assert "det_10g.onnx is not the file it should be" in done.stderr
 
 
@@ -330,10 +338,10 @@ def test_weights_that_were_changed(
         ({"identity": {"references": ".", "min": 2}}, "min"),
     ],
 )
-def test_mistakes_in_a_recipe(inscene, photos: Path, tmp_path: Path, step, says: str) -> None:
+def test_mistakes_in_a_recipe(photos: Path, tmp_path: Path, step, says: str) -> None:
     recipe = {"name": "faces", "makes": "scenes", "steps": ["decode", step]}
     (tmp_path / "faces.yaml").write_text(yaml.safe_dump(recipe))
     command = ["build", "gallery", photos, "--recipe", tmp_path / "faces.yaml"]
-    done = inscene(*command, "--out", tmp_path / "out", code=2)
+    done = inscene_here(*command, "--out", tmp_path / "out", code=2)
     assert says in done.stderr
     assert not (tmp_path / "out").exists()
