@@ -31,7 +31,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory, inscene) -> Iterator[Path]:
 
     folder = tmp_path_factory.mktemp("nine")
     (folder / "photos").mkdir()
-    for index in range(3):
+    for index in range(6):
         synthetic_photo(index, 240, 232).save(folder / "photos" / f"{index}.png")
     Image.fromarray(np.zeros((64, 96, 3), np.uint8)).save(folder / "photos" / "small.png")
     scenes, pairs = folder / "scenes", folder / "pairs"
@@ -66,7 +66,7 @@ def test_nine_metrics(pairs: Path, inline: Path, tmp_path: Path, inscene) -> Non
     board = run(inscene, pairs, inline)  # again: nothing is left to do
     assert set(board) == set(NINE)
     assert {key: int(row["scored"]) for key, row in board.items()} == {
-        key: 3 if key == "liqe" else 4 for key in NINE
+        key: 6 if key == "liqe" else 7 for key in NINE
     }
     (scores,) = (inline / "pairs--bicubic").glob("scores-*")
     rows = pq.read_table(scores / "data").to_pylist()
@@ -93,7 +93,7 @@ def test_fid_is_that_of_the_features(inline: Path) -> None:
             rows = pq.read_table(scores / "data").to_pylist()
             found += [row["features"] for row in rows if row["metric"] == "fid"]
         features[name] = np.array(found, np.float64)
-        assert features[name].shape == (4, 2048)
+        assert features[name].shape == (7, 2048)
     a, b = features["bicubic"], features["reference"]
     means = a.mean(0) - b.mean(0)
     first, second = np.cov(a, rowvar=False), np.cov(b, rowvar=False)

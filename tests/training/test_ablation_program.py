@@ -155,7 +155,7 @@ def test_a_run_that_fails_is_named(tmp_path: Path) -> None:
     assert ablation_runs.train([wrong], 1, said.append) == [wrong]
     assert f"{wrong.name}: ended with 2" in said[-1]
     assert str(wrong.file("log")) in said[-1]
-    assert "'none'" in wrong.file("log").read_text()
+    assert "'--seed'" in wrong.file("log").read_text()
     assert not wrong.is_done()
 
 
