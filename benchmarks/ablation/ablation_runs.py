@@ -38,7 +38,6 @@ class Setup:
 
     def overrides(self, tokens: int) -> list[str]:
         return [
-            "pretrain_vae.steps=0",
             f"model.vae={json.dumps(self.vae)}",
             f"model.token_scales={list(SCALES[tokens])}",
             f"steps={self.steps}",
