@@ -13,6 +13,7 @@ from made_restorer import tiny, write_photos
 from torch import Tensor, nn
 
 from inscene.errors import RecipeError
+from inscene.face2scene import lora
 from inscene.face2scene.pipeline import Face2ScenePipeline
 from inscene.face2scene.updates import NonFiniteLossError, Scalars
 from inscene.training.restorer import recipe_file
@@ -311,6 +312,19 @@ def test_it_begins_with_the_vae_that_is_named(tmp_path: Path) -> None:
     assert same(pipeline.mapnet.state_dict(), ours.mapnet.state_dict())
     assert same(pipeline.fadex.state_dict(), ours.fadex.state_dict())
     assert pipeline.restorer.scaling_factor == pipeline.config.scaling_factor == 0.3
+
+
+def test_adapters_come_beside_the_vae_that_is_named(tmp_path: Path) -> None:
+    place = with_vae(tmp_path / "vae")
+    choice = ModelChoice(family="tiny", fadex="untrained", vae=place, trainable="lora")
+    pipeline = build_pipeline(choice, seed=0)
+    theirs = Face2ScenePipeline.from_family("tiny", seed=9)
+    vae = pipeline.restorer.vae
+    assert same(lora.plain_state(vae), theirs.restorer.vae.state_dict())
+    assert lora.parameters(vae)
+    pipeline.save_pretrained(tmp_path / "adapted")
+    with pytest.raises(RecipeError, match="or has adapters"):
+        build_pipeline(ModelChoice(**{**dict(choice), "vae": str(tmp_path / "adapted")}), seed=0)
 
 
 def test_a_vae_of_another_family(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from inscene.errors import MachineError, RecipeError, UsageError
-from inscene.face2scene import document, hub_repo
+from inscene.face2scene import document, hub_repo, lora
 from inscene.face2scene.base import move
 from inscene.face2scene.discriminator import Backbone, Dino, Discriminator, RandomBackbone
 from inscene.face2scene.fadex import FaDeX
@@ -113,16 +113,19 @@ def _fadex(place: str, pipeline: Face2ScenePipeline) -> FaDeX:
 
 
 def _take_vae(place: str, pipeline: Face2ScenePipeline) -> None:
-    """Raises ``RecipeError`` for a VAE of other layers."""
+    """Raises ``RecipeError`` for a VAE of other layers, or one that adapters are part of."""
     other = Face2ScenePipeline.from_pretrained(place)
-    try:
-        pipeline.restorer.vae.load_state_dict(other.restorer.vae.state_dict())
-    except RuntimeError as error:
+    theirs, own = other.restorer.vae.state_dict(), lora.plain_state(pipeline.restorer.vae)
+    shapes = {name: one.shape for name, one in own.items()}
+    if shapes != {name: one.shape for name, one in theirs.items()}:
         raise RecipeError(
-            f"this VAE is not one of the family {pipeline.config.family}",
+            f"this VAE is not one of the family {pipeline.config.family}, or has adapters",
             where=place,
-            next_step="Name a checkpoint of that family, or set pretrain_vae.steps.",
-        ) from error
+            next_step="Name a checkpoint of that family that was trained as a whole, or set "
+            "pretrain_vae.steps.",
+        )
+    for name, one in own.items():
+        one.copy_(theirs[name])
     with_scaling_factor(pipeline, other.config.scaling_factor)
 
 
