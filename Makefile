@@ -29,7 +29,7 @@ demo: setup
 	$(BIN)/inscene demo --out demo-out
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

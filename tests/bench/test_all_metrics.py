@@ -16,7 +16,6 @@ from synthetic_photos import synthetic_photo
 
 pytest.importorskip("pyiqa", reason="extra: bench")
 pytestmark = [
-    pytest.mark.xdist_group("pyiqa"),
     pytest.mark.timeout(400),
     pytest.mark.filterwarnings("ignore"),  # the models' libraries', as in a process of their own
 ]

@@ -22,7 +22,6 @@ from inscene.recipe import load_recipe
 
 for _package in ("insightface", "onnxruntime", "onnx"):
     pytest.importorskip(_package, reason="extra: generate")
-pytestmark = pytest.mark.xdist_group("synthetic-models")
 
 LEAST = 0.9
 

@@ -124,7 +124,6 @@ def cluster() -> Iterator[Any]:
 
 @pytest.mark.ray
 @pytest.mark.filterwarnings("ignore")  # Ray's own, from many places
-@pytest.mark.xdist_group("ray")
 class TestRay:
     def test_each_actor_has_its_own(
         self, cluster, write_recipe, photo_folder: Path, tmp_path: Path

@@ -16,7 +16,6 @@ from inscene.errors import MachineError
 pytestmark = [
     pytest.mark.ray,
     pytest.mark.filterwarnings("ignore"),  # Ray's own, from many places
-    pytest.mark.xdist_group("ray"),
 ]
 
 

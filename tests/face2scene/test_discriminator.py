@@ -27,8 +27,6 @@ from inscene.face2scene.discriminator.blur import Blur
 from inscene.face2scene.discriminator.heads import GridHead, VectorHead
 from inscene.weights import MissingWeightError
 
-pytestmark = pytest.mark.xdist_group("torch-4")
-
 NO_COLOUR = {"brightness": 0.0, "saturation": 0.0, "contrast": 0.0}
 NOTHING = Augment(**NO_COLOUR, translation=0, cutout=0)
 

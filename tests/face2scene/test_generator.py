@@ -13,8 +13,6 @@ from inscene.face2scene.generator import TrainableRestorer
 from inscene.face2scene.pipeline import Face2ScenePipeline
 from inscene.face2scene.stage_two import Optimisation, generator_optimiser
 
-pytestmark = pytest.mark.xdist_group("torch-4")
-
 TINY = find_family("tiny").config
 
 

@@ -15,8 +15,6 @@ from inscene.face2scene.perceptual import LpipsVgg, RandomPerceptual
 from inscene.quality.networks import replaced
 from inscene.weights import MissingWeightError
 
-pytestmark = pytest.mark.xdist_group("torch-4")
-
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:

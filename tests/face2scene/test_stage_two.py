@@ -30,8 +30,6 @@ from inscene.face2scene.stage_two import (
 )
 from inscene.face2scene.updates import NonFiniteLossError
 
-pytestmark = pytest.mark.xdist_group("torch-4")
-
 NOTHING = Augment(brightness=0, saturation=0, contrast=0, translation=0, cutout=0)
 ONLY_PIXELS = LossWeights(pixel=1, perceptual=0, adversarial=0)
 

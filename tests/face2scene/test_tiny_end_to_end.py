@@ -36,8 +36,6 @@ from inscene.face2scene.stage_two import (
 )
 from inscene.face2scene.views import view
 
-pytestmark = pytest.mark.xdist_group("torch-4")
-
 PRESETS = ("d1", "d2", "d3", "d4")
 CONTENTS = 3
 SIDE_PX = 64

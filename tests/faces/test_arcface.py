@@ -19,7 +19,6 @@ from inscene.faces.similarity import fit_similarity
 from inscene.faces.templates import ARCFACE_112
 
 pytest.importorskip("insightface")
-pytestmark = pytest.mark.xdist_group("faces-models")
 
 # Of scikit-image's astronaut, by eye; px.
 ASTRONAUT = np.array(

@@ -15,7 +15,6 @@ from inscene.errors import MachineError
 from inscene.faces.embedders.ir_se50 import IrSe50
 
 pytest.importorskip("facexlib")
-pytestmark = pytest.mark.xdist_group("faces-models")
 
 
 @pytest.fixture(scope="module")

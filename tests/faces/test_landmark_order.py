@@ -12,7 +12,6 @@ from inscene.faces.detectors.mtcnn import Mtcnn
 from inscene.faces.face import LEFT_EYE, LEFT_MOUTH, NOSE, RIGHT_EYE, RIGHT_MOUTH
 
 pytest.importorskip("facenet_pytorch")
-pytestmark = pytest.mark.xdist_group("faces-models")
 
 MIRRORED = [RIGHT_EYE, LEFT_EYE, NOSE, RIGHT_MOUTH, LEFT_MOUTH]
 

@@ -15,7 +15,6 @@ from inscene.faces.face import Face
 from inscene.faces.landmarks68 import Landmarks68
 
 pytest.importorskip("insightface")
-pytestmark = pytest.mark.xdist_group("faces-models")
 
 ANY_POINTS = np.arange(10.0).reshape(5, 2)
 FACES = [

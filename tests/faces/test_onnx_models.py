@@ -13,7 +13,6 @@ from inscene.errors import MachineError
 from inscene.faces.onnx_models import open_session
 
 pytest.importorskip("insightface")
-pytestmark = pytest.mark.xdist_group("faces-models")
 
 
 @pytest.mark.parametrize(

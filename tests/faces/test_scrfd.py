@@ -15,7 +15,6 @@ from inscene.faces.detectors.scrfd import Scrfd
 from inscene.faces.face import Face
 
 pytest.importorskip("insightface")
-pytestmark = pytest.mark.xdist_group("faces-models")
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,6 @@ from tiny_weights.insightface_packs import paint_face
 for _package in ("insightface", "onnxruntime", "onnx", "ultralytics", "facexlib"):
     pytest.importorskip(_package, reason="extras: gallery, generate")
 pytestmark = [
-    pytest.mark.xdist_group("faces-models"),
     pytest.mark.filterwarnings("ignore"),  # the models' libraries', as in a process of their own
 ]
 

@@ -18,7 +18,6 @@ from inscene.faces.detectors.yolov8_face import OVERLAP, Yolov8Face
 from inscene.faces.face import Face
 
 pytest.importorskip("ultralytics")
-pytestmark = pytest.mark.xdist_group("faces-models")
 
 
 @pytest.fixture(scope="module")

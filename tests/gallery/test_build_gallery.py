@@ -40,7 +40,6 @@ from inscene.hub.image_metadata import metadata_of
 from inscene.recipe import load_recipe
 
 pytest.importorskip("facenet_pytorch", reason="the detector of the recipe")
-pytestmark = pytest.mark.xdist_group("faces-models")
 
 
 def made(

@@ -218,7 +218,6 @@ ray.shutdown()
 
 
 @pytest.mark.ray
-@pytest.mark.xdist_group("ray")
 def test_rays_environment(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="the Ray executor needs Ray (extra: cluster)")
     done = subprocess.run(

@@ -18,8 +18,6 @@ from inscene.quality.fid_distance import (
     frechet_from_moments,
 )
 
-pytestmark = pytest.mark.xdist_group("pyiqa")
-
 
 def features(count: int, dims: int, seed: int, shift: float = 0.0) -> np.ndarray:
     """Correlated and never negative, as pooled activations are."""

@@ -23,7 +23,6 @@ from inscene.errors import MachineError, SampleError
 from inscene.quality.registry import METRICS
 
 pytestmark = [
-    pytest.mark.xdist_group("pyiqa"),
     # Of pyiqa's own loading of CLIP; ours has neither.
     pytest.mark.filterwarnings("ignore:`torch.jit.load` is:FutureWarning"),
     pytest.mark.filterwarnings("ignore:unclosed file .*/clip/:ResourceWarning"),

@@ -9,8 +9,6 @@ from inscene.errors import MachineError, UsageError
 from inscene.quality.one_pass import OnePass, Score
 from inscene.quality.registry import METRICS, Metric
 
-pytestmark = pytest.mark.xdist_group("pyiqa")
-
 EIGHT = ("dists", "lpips", "psnr", "ssim", "musiq", "clipiqa", "liqe", "topiq_nr")
 
 

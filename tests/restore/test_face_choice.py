@@ -18,7 +18,6 @@ from inscene.weights.locate import MissingWeightError
 
 for _package in ("insightface", "onnxruntime", "onnx", "facenet_pytorch"):
     pytest.importorskip(_package, reason="extras: gallery")
-pytestmark = pytest.mark.xdist_group("faces-models")
 
 
 @pytest.fixture(scope="module")

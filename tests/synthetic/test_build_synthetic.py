@@ -114,7 +114,6 @@ class TestPlan:
 
 
 @pytest.mark.usefixtures("judging_weights")
-@pytest.mark.xdist_group("synthetic-models")
 class TestRun:
     def test_every_row_of_a_csv_is_an_input(
         self, references: Path, tmp_path: Path, inscene

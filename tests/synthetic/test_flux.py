@@ -35,7 +35,6 @@ from inscene.weights.locate import MissingWeightError, find_file, find_folder
 
 for _package in ("insightface", "onnxruntime", "onnx", "facexlib", "diffusers", "peft"):
     pytest.importorskip(_package, reason="extra: generate")
-pytestmark = pytest.mark.xdist_group("flux")
 
 SETTINGS = FluxSettings(steps=2, dtype="float32")
 NAMES = ["flux.1-dev", "infiniteyou-sim", "antiblur-lora", "antelopev2", "ir-se-50"]

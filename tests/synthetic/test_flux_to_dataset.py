@@ -33,7 +33,6 @@ from inscene.synthetic.split import split_by_list
 for _package in ("diffusers", "transformers", "peft", "insightface", "onnx", "facexlib"):
     pytest.importorskip(_package, reason="extra: generate")
 pytestmark = [
-    pytest.mark.xdist_group("flux"),
     pytest.mark.filterwarnings("ignore"),  # diffusers' own, from many places
 ]
 

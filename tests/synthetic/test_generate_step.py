@@ -33,7 +33,6 @@ from inscene.synthetic.steps.rounds import Scene, make_scenes
 
 models = [
     pytest.mark.usefixtures("judging_weights"),
-    pytest.mark.xdist_group("synthetic-models"),
 ]
 
 

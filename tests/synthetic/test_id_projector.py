@@ -17,8 +17,6 @@ from inscene.errors import MachineError
 from inscene.synthetic.generate.id_projector import IdProjector, load_projector
 from inscene.synthetic.generate.identity import OFFICIAL, ProjectorConfig
 
-pytestmark = pytest.mark.xdist_group("flux")  # 338 MB of weights
-
 TINY = ProjectorConfig(face_dim=12, width=20, tokens=3, token_dim=16, layers=2, heads=2, head_dim=6)
 DATA = Path(__file__).parent / "data"
 

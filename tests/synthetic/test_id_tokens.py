@@ -33,7 +33,6 @@ from inscene.weights.locate import MissingWeightError, find_file
 
 for _package in ("insightface", "onnxruntime", "onnx", "facexlib", "diffusers"):
     pytest.importorskip(_package, reason="extra: generate")
-pytestmark = pytest.mark.xdist_group("flux")
 
 DATA = Path(__file__).parent / "data"
 

@@ -13,7 +13,6 @@ from tiny_weights.infusenet import INFUSENET, TOKEN_DIM, write_infusenet
 from torch import Tensor
 
 pytest.importorskip("diffusers", reason="extra: generate")
-pytestmark = pytest.mark.xdist_group("flux")
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,6 @@ from inscene.synthetic.tries import Try, best, main_reason, try_of_column
 
 pytestmark = [
     pytest.mark.usefixtures("judging_weights"),
-    pytest.mark.xdist_group("synthetic-models"),
 ]
 
 OFF = Gates()

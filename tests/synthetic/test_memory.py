@@ -36,7 +36,6 @@ from inscene.synthetic.generate.settings import FluxSettings, MemoryMode, Quanti
 
 for _package in ("insightface", "onnxruntime", "onnx", "facexlib", "diffusers", "peft"):
     pytest.importorskip(_package, reason="extra: generate")
-pytestmark = pytest.mark.xdist_group("flux")
 
 SETTINGS = FluxSettings(steps=2, dtype="float32")
 ANNA = Request("full-body photography of a woman in a forest", reference(1), 11, 64, 64)

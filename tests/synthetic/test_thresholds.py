@@ -18,7 +18,6 @@ from inscene.synthetic.steps.generate import MORE_TRIES
 
 pytestmark = [
     pytest.mark.usefixtures("judging_weights"),
-    pytest.mark.xdist_group("synthetic-models"),
 ]
 
 

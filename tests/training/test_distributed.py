@@ -27,7 +27,6 @@ from inscene.training.loop import DivergedError
 pytestmark = [
     pytest.mark.ray,
     pytest.mark.filterwarnings("ignore"),  # Ray's own, from many places
-    pytest.mark.xdist_group("ray"),
     pytest.mark.timeout(300),
 ]
 FADEX = [

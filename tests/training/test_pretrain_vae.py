@@ -16,8 +16,6 @@ from inscene.training.restorer.data import tensor_of
 from inscene.training.restorer.pretrain_vae import VaeTraining, reconstructed, scaling_factor
 from inscene.training.restorer.recipe import ModelChoice, PretrainVae
 
-pytestmark = pytest.mark.xdist_group("torch-5")
-
 
 @pytest.fixture
 def pipeline() -> Face2ScenePipeline:

@@ -30,7 +30,7 @@ from inscene.training.restorer.recipe import RestorerRecipe
 from inscene.training.restorer.run import plan as plan_restorer
 from inscene.training.restorer.run import train_restorer
 
-pytestmark = [pytest.mark.xdist_group("torch-5"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.timeout(300)]
 
 FADEX: dict[str, Any] = {
     "family": "tiny",

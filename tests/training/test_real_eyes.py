@@ -21,7 +21,6 @@ from inscene.training.restorer.task import RestorerTask
 from inscene.weights import MissingWeightError
 
 pytest.importorskip("torchvision", reason="LPIPS-VGG needs it (extra: bench)")
-pytestmark = pytest.mark.xdist_group("torch-4")
 
 RECIPE = tiny(
     critic="dino", perceptual="lpips-vgg", validation={"images": 0}, update_mode="sequential"

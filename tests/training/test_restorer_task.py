@@ -29,8 +29,6 @@ from inscene.training.restorer.samples import Samples, list_samples
 from inscene.training.restorer.task import RestorerTask
 from inscene.training.state import load_state, save_state
 
-pytestmark = pytest.mark.xdist_group("torch-5")
-
 CPU = torch.device("cpu")
 
 

@@ -26,8 +26,6 @@ from inscene.training.restorer.recipe import RestorerRecipe
 from inscene.training.restorer.run import plan, train_restorer
 from inscene.training.restorer.task import RestorerTask
 
-pytestmark = pytest.mark.xdist_group("torch-5")
-
 SMALL = [
     "data.crop_px=32",
     "data.scene_px=64",
