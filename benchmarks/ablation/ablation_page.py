@@ -115,7 +115,7 @@ def _method(
         "pairs and noise in the same order. Those without tokens have text alone.",
         f"- Family `{recipe.model.family}`, parameters: "
         + ", ".join(f"{name} {count:,}" for name, count in parameters.items())
-        + ". FaDeX and the VAE's decoder are frozen.",
+        + ". FaDeX is frozen.",
         *(f"- {name}: SHA-256 {value[:16]}…" for name, value in facts.origins.items()),
         f"- Restored: {len(facts.sizes)} photographs that none of these was trained on, whole, of "
         + ", ".join(f"{long}×{short}" for long, short in sides)

@@ -73,7 +73,8 @@ class FadexRecipe(Section):
     """Of a FaDeX that begins untrained. ``detail``: those of the first convolution have a mean of
     zero, a third look at the LQ, a third at the HQ and a third at the difference. [chosen] for the
     small family: what is evenly bright says nothing about a degradation, and random filters see
-    little else; with them the code told pictures apart, not operators, for thousands of steps."""
+    little else; in no trial of that family with them did the code tell
+    operators apart."""
     steps: Count | None = None
     """In place of ``epochs``."""
     epochs: Count = 200
