@@ -120,12 +120,19 @@ def train(
     Of several ranks (:mod:`inscene.face2scene.ranks`) each has its part of every batch, and the
     first one writes. ``out`` must be one folder for all.
     """
-    run.check(fingerprint)
+    check(run, fingerprint)
     if ranks.rank():
         return _Follower(task, run, pace).go(workers, pin)
     with run.held():
         run.begin(fingerprint)
         return _Training(task, run, pace, display or Silent()).go(workers, pin)
+
+
+def check(run: RunFolder, fingerprint: Mapping[str, Any]) -> None:
+    """:meth:`RunFolder.check` by the first of several ranks: to the others, what that one may be
+    writing by now would look foreign. For use before what takes long."""
+    if not ranks.rank():
+        run.check(fingerprint)
 
 
 @dataclass

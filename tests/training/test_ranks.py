@@ -21,14 +21,18 @@ from made_restorer import tiny as tiny_restorer
 from made_restorer import write_photos
 from safetensors.torch import load_file
 
+from inscene.errors import UsageError
+from inscene.face2scene import ranks
 from inscene.training.fadex.data import FadexSource
 from inscene.training.fadex.recipe import FadexRecipe
 from inscene.training.fadex.run import plan as plan_fadex
 from inscene.training.fadex.run import train_fadex
+from inscene.training.loop import check
 from inscene.training.order import Share
 from inscene.training.restorer.recipe import RestorerRecipe
 from inscene.training.restorer.run import plan as plan_restorer
 from inscene.training.restorer.run import train_restorer
+from inscene.training.run_folder import RunFolder
 
 pytestmark = [pytest.mark.timeout(300)]
 
@@ -123,7 +127,7 @@ def two(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Two:
         timeout=280,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     ends: dict[str, list[str]] = {}
     for line in done.stdout.splitlines():
         name, end = line.split()
@@ -220,6 +224,18 @@ def test_numbers_that_are_not_finite_stop_all(two: Two) -> None:
     for folder in ("bad_batch", "bad_batch-1"):
         samples = json.loads((two.folder / "wild" / folder / "samples.json").read_text())
         assert len(samples) == 2
+
+
+def test_a_folder_that_the_first_worker_has_begun_is_not_foreign_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one's files appear at any time."""
+    run = RunFolder(tmp_path)
+    (tmp_path / "log.jsonl").touch()
+    with pytest.raises(UsageError, match="no training wrote"):
+        check(run, {})
+    monkeypatch.setattr(ranks, "rank", lambda: 1)
+    check(run, {})
 
 
 @given(count=st.integers(0, 40), ranks=st.integers(1, 7), unit=st.integers(1, 5))

@@ -14,7 +14,7 @@ from inscene.recipe import content_hash
 from inscene.training.fadex.recipe import FadexRecipe
 from inscene.training.fadex.samples import Groups, Samples, list_samples
 from inscene.training.fadex.task import FadexTask
-from inscene.training.loop import Pace, Trained, train
+from inscene.training.loop import Pace, Trained, check, train
 from inscene.training.progress import Display
 from inscene.training.restorer.model import find_device
 from inscene.training.run_folder import SAMPLES, RunFolder
@@ -86,7 +86,7 @@ def train_fadex(planned: Planned, display: Display | None = None) -> Trained:
     recipe = planned.recipe
     run = RunFolder(planned.out, keep=recipe.keep)
     fingerprint = planned.fingerprint()
-    run.check(fingerprint)
+    check(run, fingerprint)
     device = find_device(recipe.device)
     task = FadexTask(recipe, planned.samples, device, run / SAMPLES)
     pace = Pace(

@@ -10,7 +10,7 @@ from typing import Any
 
 from inscene.errors import RecipeError
 from inscene.recipe import content_hash
-from inscene.training.loop import Pace, Trained, train
+from inscene.training.loop import Pace, Trained, check, train
 from inscene.training.progress import Display
 from inscene.training.restorer.model import build_pipeline, find_device, origins
 from inscene.training.restorer.recipe import RestorerRecipe
@@ -87,7 +87,7 @@ def train_restorer(planned: Planned, display: Display | None = None) -> Trained:
     recipe = planned.recipe
     run = RunFolder(planned.out, keep=recipe.keep)
     fingerprint = planned.fingerprint()
-    run.check(fingerprint)  # before minutes are spent on loading models
+    check(run, fingerprint)  # before minutes are spent on loading models
     device = find_device(recipe.device)
     pipeline = build_pipeline(recipe.model, recipe.seed)
     pipeline.config = pipeline.config.model_copy(update={"enlarge": recipe.data.enlarge})
