@@ -80,11 +80,12 @@ def move(
 
 
 def must_be_trainable(config: Face2SceneConfig) -> None:
-    """Raises ``UsageError`` for ``full`` training of a base that others publish: a checkpoint has
+    """Raises ``UsageError`` for more than adapters of a base that others publish: a checkpoint has
     what was added to that base, and nothing of the base itself."""
-    if config.base is not None and config.trainable == "full":
+    if config.base is not None and config.trainable != "lora":
         raise UsageError(
-            f"trainable: full would change {config.base.repo} itself, which no checkpoint carries",
+            f"trainable: {config.trainable} would change {config.base.repo} itself, which no "
+            "checkpoint carries",
             next_step="Use trainable: lora, or base: null to carry the whole model.",
         )
 

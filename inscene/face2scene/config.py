@@ -15,7 +15,7 @@ FORMAT_VERSION: Literal[1] = 1
 
 FamilyName = Literal["sd-turbo", "small", "tiny"]
 ColourFix = Literal["wavelet", "adain", "none"]
-Trainable = Literal["lora", "full"]
+Trainable = Literal["lora", "unet", "full"]
 Enlarge = Literal["bilinear", "bicubic"]
 
 
@@ -147,7 +147,8 @@ class Face2SceneConfig(Section):
     base: BaseModels | None = BaseModels()
     """None: the checkpoint carries the VAE and the UNet itself."""
     trainable: Trainable = "lora"
-    """``full`` where the UNet as a whole was trained: a random one that is frozen cannot learn."""
+    """Beside MapNet: ``lora``, the adapters; ``unet``, the UNet as a whole, since a random one that
+    is frozen cannot learn; ``full``, the VAE too."""
     schedule: Schedule = Schedule()
     scaling_factor: Annotated[float, Field(gt=0)] = 0.18215
     """Of the VAE's latents: SD-Turbo's own."""

@@ -142,9 +142,10 @@ class SceneRestorer(nn.Module):
         convolution. Not the decoder or the two convolutions around the latents, since they say
         what latents mean: but in ``full`` training everything [chosen: a VAE that has learned for
         minutes is no authority: a small model with its decoder gained 0.22 dB over bicubic
-        enlargement, without it 0.15]."""
-        if config.trainable == "full":
-            return [*self.unet.parameters(), *self.vae.parameters()]
+        enlargement, without it 0.15], and in ``unet`` training the UNet alone."""
+        if config.trainable != "lora":
+            vae = self.vae.parameters() if config.trainable == "full" else ()
+            return [*self.unet.parameters(), *vae]
         conv_in = self.unet.conv_in.parameters() if config.lora.train_conv_in else ()
         return list(chain(lora.parameters(self.unet), lora.parameters(self.vae), conv_in))
 

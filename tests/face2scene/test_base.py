@@ -76,10 +76,11 @@ def test_another_schedule_than_the_bases_is_refused(sd_turbo):
         load_base(config, sd_turbo)
 
 
-def test_full_training_of_somebody_elses_base():
-    with pytest.raises(UsageError, match="trainable: full"):
-        must_be_trainable(Face2SceneConfig(trainable="full"))
-    must_be_trainable(Face2SceneConfig(trainable="full", base=None))
+@pytest.mark.parametrize("trainable", ["unet", "full"])
+def test_more_than_adapters_of_somebody_elses_base(trainable):
+    with pytest.raises(UsageError, match=f"trainable: {trainable}"):
+        must_be_trainable(Face2SceneConfig(trainable=trainable))
+    must_be_trainable(Face2SceneConfig(trainable=trainable, base=None))
 
 
 def test_no_base_to_load():

@@ -22,7 +22,7 @@ from inscene.face2scene.families import find_family
 from inscene.face2scene.pipeline import Face2ScenePipeline
 
 TINY = find_family("tiny").config
-KINDS = ["full", "lora", "sd-turbo"]
+KINDS = ["full", "unet", "lora", "sd-turbo"]
 """Carries everything; everything and adapters; adapters of a base alone."""
 
 
@@ -93,6 +93,7 @@ def test_its_files(tmp_path, sd_turbo, kind):
              or "/d" in name}  # fmt: skip
     wanted = {
         "full": own | whole,
+        "unet": own | whole,
         "lora": own | whole | adapters,
         "sd-turbo": own | adapters | {"unet_conv_in/model.safetensors"},
     }

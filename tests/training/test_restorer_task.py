@@ -91,7 +91,7 @@ def changed(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> set[st
 
 
 @pytest.mark.parametrize("mode", ["joint", "sequential"])
-@pytest.mark.parametrize("trainable", ["full", "lora"])
+@pytest.mark.parametrize("trainable", ["full", "unet", "lora"])
 def test_only_what_is_trained_changes(samples: Samples, mode: str, trainable: str) -> None:
     recipe = tiny(update_mode=mode, model={"trainable": trainable})
     task = made(samples, recipe)
@@ -108,8 +108,10 @@ def test_only_what_is_trained_changes(samples: Samples, mode: str, trainable: st
         assert all("lora_" in name or name.startswith("unet.conv_in.") for name in own)
     else:
         parts = ("vae.encoder.", "vae.decoder.", "vae.post_quant_conv.")
-        assert {name for name in before if name.startswith(parts)} <= moved
-    assert {name.split(".")[0] for name in own} == {"unet", "vae"}
+        wanted = parts if trainable == "full" else ("unet.up_blocks.",)
+        assert {name for name in before if name.startswith(wanted)} <= moved
+    found = {name.split(".")[0] for name in own}
+    assert found == ({"unet"} if trainable == "unet" else {"unet", "vae"})
 
 
 def test_without_tokens_mapnet_is_left_alone(samples: Samples) -> None:

@@ -49,6 +49,11 @@ class ModelChoice(Section):
     """Folder with the base model, in place of the verified weights."""
     token_scales: tuple[Count, ...] | None = None
     """(1,), (1, 2) and (1, 2, 4) give 1, 5 and 21 tokens [paper]; [] is the model without."""
+    first_patches: Literal["random", "standardised"] = "random"
+    """Of a MapNet that begins untrained. ``standardised``: FaDeX's features come to it with a mean
+    of zero and a variance of one over training's face pairs. [chosen] for the small family: what
+    all pairs have in common says nothing, and a MapNet that hears little else is soon trained to
+    say the same of every pair."""
     trainable: Trainable | None = None
     lora: Lora | None = None
 

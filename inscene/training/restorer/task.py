@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,20 @@ from torch import Tensor, nn
 
 from inscene import images
 from inscene.face2scene import ranks
+from inscene.face2scene.face_pair import FacePair
 from inscene.face2scene.pipeline import Face2ScenePipeline
 from inscene.face2scene.updates import Scalars
 from inscene.faces.align import ByteImage
 from inscene.quality.psnr import psnr_y
 from inscene.seeds import Draws
 from inscene.training.order import WHOLE, Share
+from inscene.training.restorer.beginning import PAIRS, standardise
 from inscene.training.restorer.data import (
     CropSource,
     Examples,
     image_of,
     micro_batches,
+    pair_of,
     tensor_of,
 )
 from inscene.training.restorer.model import (
@@ -52,6 +55,7 @@ class RestorerBatches:
     def __init__(self, recipe: RestorerRecipe, samples: Samples) -> None:
         vae, choices = recipe.pretrain_vae, recipe.data
         self.vae_steps, self._unit = vae.steps, recipe.micro_batch
+        self._batch = recipe.batch
         # A scene need not be larger than some crops, and nobody looks at faces.
         small = choices.model_copy(
             update={
@@ -68,6 +72,14 @@ class RestorerBatches:
         if step < self.vae_steps:
             return self._vae.batch(step, share, self._unit)
         return self._crops.batch(step - self.vae_steps, share, self._unit)
+
+    def face_pairs(self, samples: int) -> Iterator[FacePair]:
+        """Of the restorer's first ``samples`` samples, those that have one."""
+        for step in range(-(-samples // self._batch)):
+            for one in self._crops.batch(step):
+                pair = pair_of(one.face, torch.device("cpu"))
+                if pair is not None:
+                    yield pair
 
 
 class RestorerTask:
@@ -241,6 +253,9 @@ class RestorerTask:
     def _begin_restorer(self) -> None:
         self.images_per_step = self.recipe.batch
         self._vae = None
+        model, tokens = self.recipe.model, self.pipeline.config.token_scales
+        if model.first_patches == "standardised" and model.start is None and tokens:
+            standardise(self.pipeline, self.data.face_pairs(4 * PAIRS))  # not all have a face
         self._restorer = StageTwoTraining(
             self.recipe,
             self.pipeline,
