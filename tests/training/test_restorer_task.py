@@ -293,6 +293,21 @@ def test_it_listens_to_the_fadex_that_is_named(tmp_path: Path) -> None:
         build_pipeline(ModelChoice(family="small", start=place), seed=0)
 
 
+def test_what_one_run_has_begun_another_may_train_further(tmp_path: Path) -> None:
+    """First the UNet, then the VAE too; whether there are adapters is the checkpoint's."""
+    begun = ModelChoice(family="tiny", fadex="untrained", trainable="unet")
+    build_pipeline(begun, seed=1).save_pretrained(tmp_path)
+    trained = {
+        choice: build_pipeline(
+            ModelChoice(family="tiny", start=str(tmp_path), trainable=choice), seed=0
+        ).config.trainable
+        for choice in (None, "full")
+    }
+    assert trained == {None: "unet", "full": "full"}
+    with pytest.raises(RecipeError, match="trainable: unet, and cannot go on with lora"):
+        build_pipeline(ModelChoice(family="tiny", start=str(tmp_path), trainable="lora"), seed=0)
+
+
 def with_vae(place: Path, family: str = "tiny", seed: int = 9) -> str:
     """A checkpoint; the scale of its latents is one that no other has."""
     pipeline = Face2ScenePipeline.from_family(family, seed=seed)

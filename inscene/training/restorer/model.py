@@ -9,6 +9,7 @@ import torch
 from inscene.errors import MachineError, RecipeError, UsageError
 from inscene.face2scene import document, hub_repo, lora
 from inscene.face2scene.base import move
+from inscene.face2scene.config import Trainable
 from inscene.face2scene.discriminator import Backbone, Dino, Discriminator, RandomBackbone
 from inscene.face2scene.fadex import FaDeX
 from inscene.face2scene.fadex_folder import load_fadex
@@ -33,6 +34,8 @@ def build_pipeline(choice: ModelChoice, seed: int) -> Face2ScenePipeline:
                 where=choice.start,
                 next_step=f"Set model.family to {pipeline.config.family}.",
             )
+        if choice.trainable is not None:
+            _train_other_parts(pipeline, choice.trainable, choice.start)
     else:
         pipeline = Face2ScenePipeline.from_family(
             choice.family, seed, config=choice.config(), base=base
@@ -95,6 +98,18 @@ def find_device(name: str) -> torch.device:
             next_step="Use --set device=cpu, or a torch that was built for this GPU.",
         )
     return device
+
+
+def _train_other_parts(pipeline: Face2ScenePipeline, trainable: Trainable, place: str) -> None:
+    """Raises ``RecipeError`` where adapters would appear or vanish by it."""
+    theirs = pipeline.config.trainable
+    if theirs != trainable and "lora" in (theirs, trainable):
+        raise RecipeError(
+            f"model.start was trained with trainable: {theirs}, and cannot go on with {trainable}",
+            where=place,
+            next_step=f"Leave model.trainable at null, or set it to {theirs}.",
+        )
+    pipeline.config = pipeline.config.model_copy(update={"trainable": trainable})
 
 
 def _fadex(place: str, pipeline: Face2ScenePipeline) -> FaDeX:

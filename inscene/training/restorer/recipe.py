@@ -30,6 +30,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0)]
 
 UNTRAINED = "untrained"
+BY_HASH = "see checkpoints"
+"""In a fingerprint: wherever a checkpoint lies, it is its content that counts (``origins``)."""
 
 
 class ModelChoice(Section):
@@ -41,7 +43,8 @@ class ModelChoice(Section):
     ``untrained`` takes random weights, for trying things out. Null where there are no tokens."""
     start: str | None = None
     """Checkpoint to begin with, as a whole, in place of an untrained model: for fine-tuning. Its
-    configuration holds, and ``fadex`` replaces its FaDeX where one is named."""
+    configuration holds, but for ``trainable``, and ``fadex`` replaces its FaDeX where one is
+    named."""
     vae: str | None = None
     """Checkpoint whose VAE to begin with, and the scale of its latents, in place of
     ``pretrain_vae``: models that are to be compared can share one."""
@@ -60,9 +63,9 @@ class ModelChoice(Section):
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
         if self.start is not None and any(
-            one is not None for one in (self.token_scales, self.trainable, self.lora)
+            one is not None for one in (self.token_scales, self.lora)
         ):
-            raise ValueError("start has a configuration of its own: token_scales, trainable, lora")
+            raise ValueError("start has a configuration of its own: token_scales, lora")
         if self.start is not None and self.vae is not None:
             raise ValueError("start has a VAE of its own: vae")
         if self.vae is not None and find_family(self.family).config.base is not None:
@@ -252,9 +255,9 @@ class RestorerRecipe(Section):
         if self.final_rate == 1:  # else the end decides every step's learning rate
             free.add("steps")
         facts = self.model_dump(mode="json", exclude=free)
-        # Checkpoints are named by their hashes, see ``origins``.
         for name in ("fadex", "start", "vae"):
-            facts["model"][name] = facts["model"][name] and UNTRAINED
+            if facts["model"][name] not in (None, UNTRAINED):
+                facts["model"][name] = BY_HASH
         # How often it is looked at changes nothing; which images are held back does.
         facts["validation"] = {
             name: facts["validation"][name] for name in ("images", "crop_px", "source")
