@@ -90,6 +90,8 @@ _ATTENTION = (
     "weighted values, of tokens and of text."
 )
 
+_AND_THE_VAE = {"unet": ", and so is the VAE", "lora": ", and so is all but adapters"}
+
 
 def _ordered() -> list[str]:
     return [name for name in tables.SAID if name in PROBED]
@@ -115,7 +117,7 @@ def _method(
         "pairs and noise in the same order. Those without tokens have text alone.",
         f"- Family `{recipe.model.family}`, parameters: "
         + ", ".join(f"{name} {count:,}" for name, count in parameters.items())
-        + ". FaDeX is frozen.",
+        + f". FaDeX is frozen{_AND_THE_VAE.get(recipe.model.config().trainable, '')}.",
         *(f"- {name}: SHA-256 {value[:16]}…" for name, value in facts.origins.items()),
         f"- Restored: {len(facts.sizes)} photographs that none of these was trained on, whole, of "
         + ", ".join(f"{long}×{short}" for long, short in sides)

@@ -22,8 +22,8 @@ from inscene.face2scene.pipeline import Face2ScenePipeline
 from inscene.faces.align import ByteImage
 from inscene.quality.available import why_unavailable
 from inscene.quality.registry import Metric, find_metric
+from inscene.training.device import find_device
 from inscene.training.restorer.data import image_of, pair_of, tensor_of
-from inscene.training.restorer.model import find_device
 
 GUIDANCE = 1.0
 """[chosen] The positive prompt alone: the negative one sees the same tokens, and would only add a

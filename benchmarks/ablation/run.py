@@ -33,7 +33,7 @@ from ablation_tables import Scores
 from inscene.quiet import only_errors
 
 with only_errors("bitsandbytes"):
-    from inscene.training.restorer import recipe_file
+    from inscene.training import recipe_file
     from inscene.training.restorer.model import build_pipeline, origins
     from inscene.training.restorer.recipe import RestorerRecipe
     from inscene.training.restorer.samples import list_samples

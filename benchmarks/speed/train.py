@@ -39,13 +39,14 @@ from inscene import images
 from inscene.quiet import only_errors
 
 with only_errors("bitsandbytes"):
+    from inscene.training import recipe_file
+    from inscene.training.device import find_device
     from inscene.training.fadex import run as fadex_run
     from inscene.training.fadex.recipe import FadexRecipe
     from inscene.training.fadex.task import FadexTask
     from inscene.training.loader import PREFETCH, Loader
-    from inscene.training.restorer import recipe_file
     from inscene.training.restorer import run as restorer_run
-    from inscene.training.restorer.model import build_pipeline, find_device
+    from inscene.training.restorer.model import build_pipeline
     from inscene.training.restorer.recipe import RestorerRecipe
     from inscene.training.restorer.task import RestorerTask
 

@@ -56,10 +56,10 @@ def fadex(
     from inscene.quiet import only_errors
 
     with only_errors("bitsandbytes"):  # which has no kernels for CPUs, and nobody asks it for any
+        from inscene.training import recipe_file
         from inscene.training.fadex.recipe import FadexRecipe
         from inscene.training.fadex.run import plan as planned
         from inscene.training.fadex.run import train_fadex, train_fadex_with
-        from inscene.training.restorer import recipe_file
 
     overrides = [*(set_ or []), *([] if seed is None else [f"seed={seed}"])]
     loaded = recipe_file.load(FadexRecipe, recipe or "train-fadex", overrides)

@@ -52,7 +52,7 @@ def restorer(
     from inscene.cli.train import print_facts, print_trained, require_training
 
     require_training()
-    from inscene.training.restorer import recipe_file
+    from inscene.training import recipe_file
     from inscene.training.restorer.recipe import RestorerRecipe
     from inscene.training.restorer.run import plan as planned
 

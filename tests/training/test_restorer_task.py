@@ -16,11 +16,11 @@ from inscene.errors import RecipeError
 from inscene.face2scene import lora
 from inscene.face2scene.pipeline import Face2ScenePipeline
 from inscene.face2scene.updates import NonFiniteLossError, Scalars
-from inscene.training.restorer import recipe_file
+from inscene.training import recipe_file
+from inscene.training.device import find_device
 from inscene.training.restorer.ema import RunningMean
 from inscene.training.restorer.model import (
     build_pipeline,
-    find_device,
     origins,
     with_scaling_factor,
 )

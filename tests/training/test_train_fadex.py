@@ -21,12 +21,12 @@ from inscene.degrade import degrade, load_operator
 from inscene.errors import RecipeError, UsageError, VerificationError
 from inscene.face2scene.fadex_folder import load_fadex
 from inscene.restore.pairing import at_scene_size
+from inscene.training import recipe_file
 from inscene.training.fadex.data import FadexSource
 from inscene.training.fadex.recipe import FadexRecipe
 from inscene.training.fadex.run import plan, train_fadex
 from inscene.training.fadex.samples import list_samples
 from inscene.training.fadex.task import FadexTask
-from inscene.training.restorer import recipe_file
 from inscene.training.state import load_state
 
 PRESETS = ("d1", "d2", "d3", "d4")

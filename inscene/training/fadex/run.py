@@ -11,12 +11,12 @@ from inscene.errors import RecipeError
 from inscene.face2scene import ranks
 from inscene.face2scene.fadex_folder import load_fadex
 from inscene.recipe import content_hash
+from inscene.training.device import find_device
 from inscene.training.fadex.recipe import FadexRecipe
 from inscene.training.fadex.samples import Groups, Samples, list_samples
 from inscene.training.fadex.task import FadexTask
 from inscene.training.loop import Pace, Trained, check, train
 from inscene.training.progress import Display
-from inscene.training.restorer.model import find_device
 from inscene.training.run_folder import SAMPLES, RunFolder
 
 LIBRARIES = ("torch", "diffusers", "numpy")

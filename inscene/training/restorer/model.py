@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from inscene.errors import MachineError, RecipeError, UsageError
+from inscene.errors import RecipeError
 from inscene.face2scene import document, hub_repo, lora
 from inscene.face2scene.base import move
 from inscene.face2scene.config import Trainable
@@ -79,25 +79,6 @@ def build_perceptual(recipe: RestorerRecipe) -> Perceptual:
     """Raises as ``LpipsVgg.load``."""
     random = recipe.random_features(recipe.perceptual) or recipe.losses.perceptual == 0
     return RandomPerceptual() if random else LpipsVgg.load()
-
-
-def find_device(name: str) -> torch.device:
-    """Raises ``UsageError`` for a name that is none, ``MachineError`` for a GPU that is not
-    here."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UsageError(
-            f"there is no device {name!r}", next_step="Use auto, cpu, cuda or cuda:1."
-        ) from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise MachineError(
-            f"this machine has no {name}: torch sees {torch.cuda.device_count()} GPUs",
-            next_step="Use --set device=cpu, or a torch that was built for this GPU.",
-        )
-    return device
 
 
 def _train_other_parts(pipeline: Face2ScenePipeline, trainable: Trainable, place: str) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 
 from inscene.errors import RecipeError
 from inscene.recipe import content_hash
+from inscene.training.device import find_device
 from inscene.training.loop import Pace, Trained, check, train
 from inscene.training.progress import Display
-from inscene.training.restorer.model import build_pipeline, find_device, origins
+from inscene.training.restorer.model import build_pipeline, origins
 from inscene.training.restorer.recipe import RestorerRecipe
 from inscene.training.restorer.samples import Samples, list_samples
 from inscene.training.restorer.task import RestorerTask
