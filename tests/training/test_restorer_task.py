@@ -396,7 +396,7 @@ def test_the_shipped_recipe_is_the_papers() -> None:
     assert tiny().stage_two().update_mode == "joint"
 
 
-@pytest.mark.parametrize("name", ["train-vae-small", "train-restorer-small"])
+@pytest.mark.parametrize("name", ["train-vae-small", "train-restorer-small", "train-all-small"])
 def test_the_shipped_small_recipes_are_of_the_small_family(name: str) -> None:
     """Without a critic, at falling rates; only the first trains a VAE."""
     recipe = recipe_file.load(RestorerRecipe, name)
