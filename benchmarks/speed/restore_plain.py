@@ -26,6 +26,8 @@ class PlainStageTwo:
         self.pipeline, self.tiling = pipeline, tiling
         self.restorer, self.config = pipeline.restorer, pipeline.config
         self.vae = pipeline.restorer.vae
+        self.pixels = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        """Of a latent's side."""
 
     @torch.no_grad()
     def __call__(self, scene: Tensor, pair: FacePair) -> Tensor:
@@ -66,8 +68,8 @@ class PlainStageTwo:
             mode: Tensor = self.vae.encode(part).latent_dist.mode()
             return mode
 
-        tiling = self.tiling
-        latents = _in_tiles(whole, images, tiling.encoder_tile_px, tiling.encoder_pad_px, 1 / 8)
+        tiling, scale = self.tiling, 1 / self.pixels
+        latents = _in_tiles(whole, images, tiling.encoder_tile_px, tiling.encoder_pad_px, scale)
         return latents * self.restorer.scaling_factor
 
     def guided(self, latents: Tensor, negative: Tensor, positive: Tensor) -> Tensor:
@@ -87,7 +89,8 @@ class PlainStageTwo:
             return images
 
         unscaled = latents / self.restorer.scaling_factor
-        return _in_tiles(whole, unscaled, self.tiling.decoder_tile, self.tiling.decoder_pad, 8)
+        tiling = self.tiling
+        return _in_tiles(whole, unscaled, tiling.decoder_tile, tiling.decoder_pad, self.pixels)
 
     def colour(self, images: Tensor, reference: Tensor) -> Tensor:
         """High frequencies of the one, low ones of the other."""

@@ -46,11 +46,12 @@ def encode(
     *,
     store: torch.device | str = "cpu",
 ) -> Tensor:
-    """Mode of the latents' distribution, B×4×H/8×W/8, not scaled; without gradients.
+    """Mode of the latents' distribution, B×C×h×w, not scaled; without gradients.
 
     Images of no more than (tile + 2 · pad)² px are one plain call, as in vaehook [chosen: by area,
     which is what memory depends on]. Larger ones are cut into tiles of at most ``tile_px``, which
-    need no padding. Sides are multiples of 8. Whole feature maps are kept on ``store``.
+    need no padding. Sides are multiples of what the VAE halves them by. Whole feature maps are kept
+    on ``store``.
     """
     grid = _grid(images, tile_px, pad_px)
     if grid is None:
